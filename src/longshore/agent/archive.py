@@ -1,0 +1,410 @@
+"""Unpacks a bundle that may have been made to harm us (agent.md 3.7–3.9, 10.14; field.md E).
+
+The standard readers decode the formats; every decision about names, links, modes and sizes is made here. The target
+is a fresh directory that only this process writes to, so what exists in it is known without asking the file system:
+`_Tree` keeps it, and an entry is written only below directories this extraction made itself.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from longshore.agent.errors import ArchiveError
+
+if TYPE_CHECKING:
+    import tarfile
+
+#: A bundle that unpacks to more than both bounds is taken for a bomb.
+SUSPICIOUS_SIZE = 1024**3
+SUSPICIOUS_RATIO = 200
+#: Leaves room below PATH_MAX for the destination a file is copied to.
+MAX_PATH_BYTES = 3072
+MAX_NAME_BYTES = 255
+#: Links followed before a chain counts as a circle; the kernel's bound.
+MAX_LINKS = 40
+_CHUNK = 1024 * 1024
+_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much a bundle may unpack to."""
+
+    size: int = 8 * 1024**3
+    entries: int = 200_000
+
+
+def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None:
+    """Unpack the bundle into `target`, which must not exist; raises `ArchiveError`, naming the entry."""
+    target.mkdir(mode=0o755, parents=True)
+    tree = _Tree(target, limits, bundle.stat().st_size)
+    try:
+        if bundle_type == "zip":
+            _unpack_zip(bundle, tree)
+        else:
+            _unpack_tar(bundle, bundle_type, tree)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile, struct.error) as error:
+        raise ArchiveError(f"the bundle is damaged or not a {bundle_type} archive: {error}") from None
+    except (UnicodeError, ValueError, NotImplementedError, OverflowError, RuntimeError) as error:
+        raise ArchiveError(f"the bundle cannot be read as a {bundle_type} archive: {error}") from None
+    tree.finish()
+
+
+def strip_wrapper(root: Path) -> Path:
+    """The directory that is the archive: `root`, or its only directory when that holds an AppSpec (agent.md 3.10)."""
+    with os.scandir(root) as found:
+        entries = list(found)
+    if len(entries) != 1 or not entries[0].is_dir(follow_symlinks=False):
+        return root
+    if any("appspec" in name.lower() for name in os.listdir(entries[0].path)):  # noqa: PTH208 - only names wanted
+        return Path(entries[0].path)
+    return root
+
+
+class _Tree:
+    """What has been unpacked so far, and the rules for what may come."""
+
+    def __init__(self, root: Path, limits: Limits, packed_size: int) -> None:
+        self._root = os.fspath(root) + "/"
+        self._limits = limits
+        self._packed_size = packed_size
+        self._entries = 0
+        self._written = 0
+        self._directories: set[str] = {""}
+        self._files: set[str] = set()
+        self._links: dict[str, str] = {}
+        self._directory_modes: dict[str, int] = {}
+
+    def directory(self, name: str, mode: int) -> None:
+        """Make a directory; saying it twice is harmless."""
+        path = self._claim(name, mode)
+        if path is None:
+            return
+        if path not in self._directories:
+            self._absent(path, name)
+            self._make_parents(path, name)
+            os.mkdir(self._root + path, 0o755)  # noqa: PTH102 - text paths on the hot path
+            self._directories.add(path)
+        # Set at the end: a read-only directory must still take its files.
+        self._directory_modes[path] = mode & 0o777
+
+    def file(self, name: str, mode: int, chunks: Iterator[bytes]) -> None:
+        """Write a regular file, counting its real bytes."""
+        path = self._new(name, mode)
+        descriptor = os.open(
+            self._root + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        try:
+            for chunk in chunks:
+                self._count(len(chunk), name)
+                written = os.write(descriptor, chunk)
+                while written < len(chunk):
+                    written += os.write(descriptor, memoryview(chunk)[written:])
+            os.fchmod(descriptor, mode & 0o777)
+        finally:
+            os.close(descriptor)
+        self._files.add(path)
+
+    def symlink(self, name: str, target: str) -> None:
+        """Make a symbolic link; whether it stays inside is settled when every link is known."""
+        path = self._new(name, 0)
+        if not target or "\0" in target or _undecodable(target) or len(os.fsencode(target)) > MAX_PATH_BYTES:
+            raise ArchiveError(f"the bundle's entry {name!r} is a symbolic link with an unusable target")
+        if target.startswith("/"):
+            raise ArchiveError(
+                f"the bundle's entry {name!r} is a symbolic link to {target!r}, outside the bundle. "
+                "Make such a link in a hook."
+            )
+        os.symlink(target, self._root + path)  # noqa: PTH211
+        self._links[path] = target
+
+    def hardlink(self, name: str, target: str) -> None:
+        """Make a second name for a file of this archive."""
+        path = self._new(name, 0)
+        source = _normal(target, name)
+        if source not in self._files:
+            raise ArchiveError(
+                f"the bundle's entry {name!r} is a hard link to {target!r}, which is no earlier file of it"
+            )
+        os.link(self._root + source, self._root + path)
+        self._files.add(path)
+
+    def finish(self) -> None:
+        """Check every link against the whole, then set the directories' modes."""
+        for path, target in self._links.items():
+            self._resolve(path, target)
+        for path, mode in sorted(self._directory_modes.items(), reverse=True):
+            # Owner access is kept: what was unpacked must stay readable and removable for an unprivileged agent.
+            os.chmod(self._root + path, mode | 0o700)  # noqa: PTH101
+
+    def _claim(self, name: str, mode: int) -> str | None:
+        self._entries += 1
+        if self._entries > self._limits.entries:
+            raise ArchiveError(
+                f"the bundle has more than {self._limits.entries} entries (archive_max_entries in the agent's configuration)"
+            )
+        if mode & _SPECIAL_BITS:
+            raise ArchiveError(
+                f"the bundle's entry {name!r} has a setuid, setgid or sticky bit ({mode & 0o7777:o}). "
+                "Set it with permissions in the AppSpec file."
+            )
+        return _normal(name, name) or None
+
+    def _new(self, name: str, mode: int) -> str:
+        path = self._claim(name, mode)
+        if path is None:
+            raise ArchiveError(f"the bundle's entry {name!r} names the archive itself")
+        self._absent(path, name)
+        self._make_parents(path, name)
+        return path
+
+    def _absent(self, path: str, name: str) -> None:
+        if path in self._files or path in self._links or path in self._directories:
+            raise ArchiveError(f"the bundle holds {name!r} twice")
+
+    def _make_parents(self, path: str, name: str) -> None:
+        parent = path.rpartition("/")[0]
+        if parent in self._directories:
+            return
+        if parent in self._links:
+            raise ArchiveError(f"the bundle's entry {name!r} would be written through the symbolic link {parent!r}")
+        if parent in self._files:
+            raise ArchiveError(f"the bundle's entry {name!r} lies below {parent!r}, which is a file")
+        self._make_parents(parent, name)
+        os.mkdir(self._root + parent, 0o755)  # noqa: PTH102
+        self._directories.add(parent)
+
+    def _count(self, size: int, name: str) -> None:
+        self._written += size
+        if self._written > self._limits.size:
+            raise ArchiveError(
+                f"the bundle unpacks to more than {self._limits.size} bytes (at {name!r}). "
+                "archive_max_extraction_size in the agent's configuration allows more."
+            )
+        if self._written > SUSPICIOUS_SIZE and self._written > SUSPICIOUS_RATIO * self._packed_size:
+            raise ArchiveError(f"the bundle unpacks to over {SUSPICIOUS_RATIO} times its size (at {name!r}); refused")
+
+    def _resolve(self, link: str, target: str) -> None:
+        """Follow a link as the kernel would; it must not climb above the root on the way."""
+        followed = 0
+        at = link.split("/")[:-1]
+        rest = target.split("/")[::-1]
+        while rest:
+            part = rest.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not at:
+                    raise ArchiveError(
+                        f"the bundle's entry {link!r} is a symbolic link to {target!r}, outside the bundle. "
+                        "Make such a link in a hook."
+                    )
+                at.pop()
+                continue
+            at.append(part)
+            onward = self._links.get("/".join(at))
+            if onward is not None:
+                followed += 1
+                if followed > MAX_LINKS:
+                    raise ArchiveError(f"the bundle's entry {link!r} is a symbolic link that leads in a circle")
+                at.pop()
+                rest.extend(onward.split("/")[::-1])
+
+
+def _normal(path: str, name: str) -> str:
+    """The entry's path without redundant parts; refuses what could leave the root. Empty means the root itself."""
+    if path.startswith("/"):
+        raise ArchiveError(f"the bundle's entry {name!r} has an absolute name")
+    if "\0" in path:
+        raise ArchiveError(f"the bundle's entry {name!r} has a NUL in its name")
+    if _undecodable(path):
+        raise ArchiveError(f"the bundle's entry {name!r} has a name that is not UTF-8")
+    if "\\" in path:
+        # An ordinary character here, a separator to whoever reads the tree with other eyes.
+        parts = path.replace("\\", "/").split("/")
+        if ".." in parts or not parts[0] or parts[0].endswith(":"):
+            raise ArchiveError(f"the bundle's entry {name!r} hides a path outside the bundle behind backslashes")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ArchiveError(f"the bundle's entry {name!r} leads outside the bundle ('..')")
+    normal = "/".join(parts)
+    if len(normal) * 4 > MAX_NAME_BYTES and (
+        len(os.fsencode(normal)) > MAX_PATH_BYTES or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
+    ):
+        raise ArchiveError(f"the bundle's entry {name[:80]!r}… has too long a path")
+    return normal
+
+
+def _undecodable(name: str) -> bool:
+    if name.isascii():
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _unpack_zip(bundle: Path, tree: _Tree) -> None:
+    with zipfile.ZipFile(bundle) as reader:
+        for entry in reader.infolist():
+            _unpack_zip_entry(reader, entry, tree)
+
+
+def _unpack_zip_entry(reader: zipfile.ZipFile, entry: zipfile.ZipInfo, tree: _Tree) -> None:
+    name = entry.orig_filename
+    if "\\" in name:
+        raise ArchiveError(
+            f"the bundle's entry {name!r} has a backslash in its name; zip files separate with '/'. "
+            "Make the archive with a tool that follows the format."
+        )
+    if entry.flag_bits & 0x1:
+        raise ArchiveError(f"the bundle's entry {name!r} is encrypted")
+    # The upper half holds the Unix mode, where the archive was made on Unix; else it is 0.
+    mode = entry.external_attr >> 16
+    kind = stat.S_IFMT(mode)
+    if kind == stat.S_IFLNK:
+        if entry.file_size > MAX_PATH_BYTES:
+            raise ArchiveError(f"the bundle's entry {name!r} is a symbolic link with an unusable target")
+        tree.symlink(name, os.fsdecode(reader.read(entry)))
+    elif name.endswith("/") or kind == stat.S_IFDIR:
+        tree.directory(name, mode & 0o7777 or 0o755)
+    elif kind in (0, stat.S_IFREG):
+        tree.file(name, mode & 0o7777 or 0o644, _zip_chunks(reader, entry))
+    else:
+        raise ArchiveError(f"the bundle's entry {name!r} is a device, pipe or socket")
+
+
+def _zip_chunks(reader: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    with reader.open(entry) as source:
+        while chunk := source.read(_CHUNK):
+            yield chunk
+
+
+def _unpack_tar(bundle: Path, bundle_type: str, tree: _Tree) -> None:
+    import tarfile  # zip bundles do without
+
+    with bundle.open("rb") as raw:
+        stream = _LastRead(_decompressed(raw, bundle_type))
+        try:
+            with tarfile.open(
+                fileobj=cast("IO[bytes]", stream), mode="r:", errors="surrogateescape", encoding="utf-8"
+            ) as reader:
+                for entry in reader:
+                    # tarfile remembers every member; a long archive must not fill the memory.
+                    if not entry.islnk():
+                        _unpack_tar_entry(reader, entry, tree)
+                    else:
+                        tree.hardlink(entry.name, entry.linkname)
+                    reader.members = []
+        except tarfile.TarError as error:
+            raise ArchiveError(f"the bundle is damaged or not a {bundle_type} archive: {error}") from None
+        stream.check_end()
+
+
+def _unpack_tar_entry(reader: tarfile.TarFile, entry: tarfile.TarInfo, tree: _Tree) -> None:
+    if entry.isdir():
+        tree.directory(entry.name, entry.mode & 0o7777)
+    elif entry.issym():
+        tree.symlink(entry.name, entry.linkname)
+    elif entry.isreg():
+        tree.file(entry.name, entry.mode & 0o7777, _tar_chunks(reader, entry))
+    else:
+        raise ArchiveError(f"the bundle's entry {entry.name!r} is a device, pipe or of an unknown kind")
+
+
+def _tar_chunks(reader: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
+    source = reader.extractfile(entry)
+    assert source is not None
+    missing = entry.size
+    with source:
+        while chunk := source.read(_CHUNK):
+            missing -= len(chunk)
+            yield chunk
+    if missing:
+        raise ArchiveError(f"the bundle ends inside {entry.name!r}; it is truncated")
+
+
+def _decompressed(raw: IO[bytes], bundle_type: str) -> IO[bytes]:
+    """tgz is gzip; tar is whatever its first bytes say, as tar(1) does it (agent.md 3.7)."""
+    magic = raw.read(6)
+    raw.seek(0)
+    if bundle_type == "tgz" or magic.startswith(b"\x1f\x8b"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+    if magic.startswith(b"BZh"):
+        return cast("IO[bytes]", bz2.BZ2File(raw))
+    if magic == b"\xfd7zXZ\0":
+        return cast("IO[bytes]", lzma.LZMAFile(raw))
+    return raw
+
+
+class _LastRead:
+    """A stream that remembers its last read: the block that made tarfile stop.
+
+    tarfile takes a cut or damaged header after the first one for the end of the archive and says nothing.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._last = b""
+
+    def read(self, size: int = -1) -> bytes:
+        self._last = self._stream.read(size)
+        return self._last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def check_end(self) -> None:
+        """Raise unless the archive ended with an end mark or at its last byte."""
+        if self._last.strip(b"\0"):
+            raise ArchiveError("the bundle is truncated or damaged: a file header in it cannot be read")
+        # The checksum of a compressed stream is behind its last byte.
+        for _ in range(64):
+            if not self._stream.read(_CHUNK):
+                return
+        raise ArchiveError("the bundle goes on for over 64 MiB after the end of its archive")
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours, whatever the modes inside; a missing one is fine."""
+    with suppress(FileNotFoundError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+            return
+        _remove_below(os.fspath(path))
+        path.rmdir()
+
+
+def _remove_below(directory: str) -> None:
+    try:
+        found = list(os.scandir(directory))
+    except PermissionError:
+        os.chmod(directory, 0o700)  # noqa: PTH101
+        found = list(os.scandir(directory))
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            _remove_below(entry.path)
+            _retry_writable(os.rmdir, entry.path, directory)
+        else:
+            _retry_writable(os.unlink, entry.path, directory)
+
+
+def _retry_writable(remove: Any, path: str, directory: str) -> None:
+    try:
+        remove(path)
+    except PermissionError:
+        os.chmod(directory, 0o700)  # noqa: PTH101
+        remove(path)

@@ -1,0 +1,140 @@
+"""Carries out one command on this host (agent.md 2): which archive it concerns, whether it is a no-op, doing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from longshore.agent import archive, bundle, hooks, installer
+from longshore.agent.config import Config
+from longshore.agent.errors import CommandError, InstallError
+from longshore.agent.hooks import EventLog, Observer
+from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
+from longshore.agent.specification import Specification
+from longshore.appspec import AppSpecError, Script, ServerAppSpec, parse_server
+
+#: Events of which each runs the hook of the same name (agent.md 2.1.1).
+HOOK_EVENTS = frozenset(
+    {"BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop", "BeforeInstall", "AfterInstall", "ApplicationStart"}
+    | {"BeforeAllowTraffic", "AfterAllowTraffic", "ValidateService"}
+)
+_LAST_SUCCESSFUL = frozenset({"BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop"})
+#: The mapping when a blue/green deployment is rolled back (agent.md 2.3.3).
+_ROLLBACK_MOST_RECENT = frozenset({"BeforeBlockTraffic", "AfterBlockTraffic"})
+_ROLLBACK_LAST_SUCCESSFUL = frozenset({"ApplicationStop", "BeforeAllowTraffic", "AfterAllowTraffic"})
+
+
+class Executor:
+    """Carries out the commands of one deployment, one after the other."""
+
+    def __init__(self, config: Config, layout: Layout, specification: Specification) -> None:
+        self._config = config
+        self._layout = layout
+        self._specification = specification
+        self.paths = layout.deployment(specification.group_id, specification.deployment_id)
+        self._parsed: tuple[tuple[object, ...], ServerAppSpec] | None = None
+
+    def is_noop(self, command: str) -> bool:
+        """Whether the command would do nothing here (agent.md 2.2); reads the AppSpec, so it may raise."""
+        if command in ("DownloadBundle", "Install"):
+            return False
+        return not self._scripts(command)
+
+    def execute(self, command: str, observer: Observer, environ: Mapping[str, str]) -> str:
+        """Do it; returns the tail of the scripts' log, raises `CommandError`."""
+        try:
+            self.paths.directory.mkdir(parents=True, exist_ok=True)
+            if command == "DownloadBundle":
+                self._download()
+            elif command == "Install":
+                self._install()
+            elif command in HOOK_EVENTS:
+                return self._run_hook(command, observer, environ)
+            else:
+                raise CommandError(f"the command {command} is not supported by this agent")
+        except OSError as error:
+            raise CommandError(
+                f"{command} failed: {error.strerror or error} ({error.filename or 'no path'})"
+            ) from error
+        return ""
+
+    def _download(self) -> None:
+        limits = archive.Limits(size=self._config.archive_max_extraction_size, entries=self._config.archive_max_entries)
+        bundle.download(self._specification, self.paths, max_revisions=self._config.max_revisions, limits=limits)
+
+    def _install(self) -> None:
+        appspec = self._appspec(self.paths.archive)
+        if appspec.os != "linux":
+            raise InstallError(f"the AppSpec file is for {appspec.os}; this host runs Linux. Write 'os: linux'.")
+        self._check_events(appspec)
+        installer.install(appspec, self.paths, self._specification.file_exists_behavior)
+
+    def _check_events(self, appspec: ServerAppSpec) -> None:
+        """Hook names against the deployment's events, when it lists them (agent.md 1.6.6)."""
+        possible = self._specification.possible_events
+        if possible is None:
+            return
+        if unknown := sorted(set(appspec.hooks) - set(possible)):
+            raise InstallError(
+                f"the AppSpec file has hooks for events this deployment does not have: {', '.join(unknown)}"
+            )
+        if missing := sorted(set(possible) - HOOK_EVENTS - {"DownloadBundle", "Install"} - set(appspec.hooks)):
+            raise InstallError(f"the deployment lists events the AppSpec file has no hooks for: {', '.join(missing)}")
+
+    def _run_hook(self, event: str, observer: Observer, environ: Mapping[str, str]) -> str:
+        scripts = self._scripts(event)
+        chosen = self._archive_for(event)
+        if not scripts or chosen is None:
+            return ""
+        config = self._config
+        shared = self._layout.deployment_logs / f"{config.program_name}-deployments.log"
+        # Scripts of an earlier revision log here too: it is this deployment that runs them (agent.md 2.3.5).
+        with EventLog(
+            self.paths.logs, shared if config.enable_deployments_log else None, self._specification.deployment_id
+        ) as log:
+            variables = hooks.environment_of(self._specification, event, environ)
+            hooks.run_event(event, scripts, chosen, variables, log, observer, grace=config.hook_grace_seconds)
+            return log.tail()
+
+    def _scripts(self, event: str) -> tuple[Script, ...]:
+        if event not in HOOK_EVENTS:
+            return ()
+        chosen = self._archive_for(event)
+        return self._appspec(chosen).hooks.get(event, ()) if chosen is not None else ()
+
+    def _archive_for(self, event: str) -> Path | None:
+        """The archive whose hooks an event runs; None: there is none yet (agent.md 2.3)."""
+        if self.paths.archive.is_dir():
+            return self.paths.archive
+        pointer = self._pointer(event, self.paths)
+        if pointer is None:
+            return self.paths.archive
+        named = pointed_to(pointer)
+        if named is None:
+            return None
+        # The file is ours, but it decides what runs as root: it may only name a deployment of this group.
+        if os.path.realpath(named.parent) != os.path.realpath(self.paths.group_directory):
+            raise CommandError(f"{pointer} names {named}, which is no deployment of this group; delete the file")
+        return named / "deployment-archive"
+
+    def _pointer(self, event: str, paths: DeploymentPaths) -> Path | None:
+        wanted = self._specification
+        if wanted.creator == "codeDeployRollback" and wanted.deployment_type == "BLUE_GREEN":
+            if event in _ROLLBACK_MOST_RECENT:
+                return paths.most_recent
+            return paths.last_successful if event in _ROLLBACK_LAST_SUCCESSFUL else None
+        return paths.last_successful if event in _LAST_SUCCESSFUL else None
+
+    def _appspec(self, chosen: Path) -> ServerAppSpec:
+        path = installer.find_appspec(chosen, self._specification.appspec_filename)
+        try:
+            found = path.stat()
+            version = (path, found.st_mtime_ns, found.st_ino, found.st_size)
+            if self._parsed is None or self._parsed[0] != version:
+                self._parsed = (version, parse_server(path.read_bytes()))
+        except AppSpecError as error:
+            raise InstallError(f"{error} ({path.name} of the revision in {chosen})") from None
+        except OSError as error:
+            raise InstallError(f"cannot read {path}: {error.strerror}") from None
+        return self._parsed[1]

@@ -1,0 +1,85 @@
+"""`longshore agent …`: reads the configuration, takes the host's lock, runs the poller."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from longshore.agent import config as configuration
+from longshore.agent.config import Config
+from longshore.agent.errors import AgentError, ConfigError
+from longshore.agent.journal import Journal
+from longshore.agent.layout import Layout
+from longshore.agent.log import Log
+from longshore.agent.poller import Poller, name_process
+
+EXIT_FAILED = 1
+EXIT_UNUSABLE = 2
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code: 0 stopped, 1 failed, 2 used or configured wrongly."""
+    try:
+        asked = _parser().parse_args(argv)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    try:
+        config = configuration.load(_config_file(asked.config), os.environ)
+        return _run_agent(config)
+    except ConfigError as error:
+        sys.stderr.write(f"longshore agent: {error}\n")
+        return EXIT_UNUSABLE
+    except AgentError as error:
+        sys.stderr.write(f"longshore agent: {error}\n")
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="longshore agent", description="Deploys revisions on this host.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    runs = commands.add_parser("run", help="take and carry out commands until stopped")
+    runs.add_argument("--config", metavar="FILE", type=Path, help="the agent's configuration (YAML)")
+    return parser
+
+
+def _config_file(asked: Path | None) -> Path:
+    if asked is not None:
+        return asked
+    for path in configuration.DEFAULT_FILES:
+        if path.exists():
+            return path
+    raise ConfigError(f"no configuration: give --config FILE, or write {configuration.DEFAULT_FILES[0]}")
+
+
+def _run_agent(config: Config) -> int:
+    layout = Layout(root=config.root_dir, tracking=config.ongoing_deployment_tracking)
+    journal = Journal(layout)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(layout.root / "longshore-agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        journal.prepare()
+        for directory in (config.log_dir, config.pid_dir):
+            if directory is not None:
+                directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot use {error.filename or layout.root}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AgentError(f"another agent is running on {layout.root}; stop it first") from None
+    name_process("longshore-agent")
+    pid_file = config.pid_dir / f"{config.program_name}.pid" if config.pid_dir else None
+    if pid_file is not None:
+        pid_file.write_text(f"{os.getpid()}\n")
+    try:
+        return Poller(config, layout, Log(config.log_dir, config.program_name, verbose=config.verbose)).run()
+    finally:
+        if pid_file is not None:
+            with suppress(OSError):
+                pid_file.unlink()
+        os.close(lock)

@@ -1,0 +1,266 @@
+"""The agent's side of CodeDeployCommandService: four calls over one kept connection (agent.md 1)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from longshore.agent.errors import WireError
+from longshore.agent.identity import Identity
+from longshore.agent.signer import Signer
+from longshore.agent.version import VERSION
+
+CONNECT_TIMEOUT = 15.0
+#: Largest answer read: a specification is under 32 KiB.
+MAX_ANSWER = 8 * 1024 * 1024
+#: A clock difference worth correcting; servers allow five minutes.
+SKEW_SECONDS = 60.0
+
+
+class HostCommand(NamedTuple):
+    """A command as the poll hands it over."""
+
+    #: Names this one offer; sent back with the acknowledgement and the completion.
+    identifier: str
+    #: `…/<deployment id>`.
+    execution_id: str
+    #: Lifecycle event.
+    name: str
+
+    @property
+    def deployment_id(self) -> str:
+        """Last part of the execution id."""
+        return self.execution_id.rsplit("/", 1)[-1]
+
+
+class CommandClient:
+    """Calls the control plane as this host. One connection, one call at a time."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        identity: Identity,
+        *,
+        read_timeout: float = 80,
+        auth_policy: bool = False,
+        clock_offset: float = 0,
+    ) -> None:
+        self.endpoint = endpoint
+        self.identity = identity
+        self.read_timeout = read_timeout
+        self.auth_policy = auth_policy
+        #: Seconds the server's clock is ahead of ours.
+        self.clock_offset = clock_offset
+        parts = urlsplit(endpoint)
+        assert parts.hostname
+        self._tls = parts.scheme == "https"
+        self._address = (parts.hostname, parts.port or (443 if self._tls else 80))
+        self._host = parts.netloc.rpartition("@")[2]
+        service = "codedeploy-commands-secure" if auth_policy else "codedeploy-commands"
+        self._target = "CodeDeployCommandService" if auth_policy else "CodeDeployCommandService_v20141006"
+        self._signer = Signer(region=identity.region, service=service)
+        self._socket: socket.socket | None = None
+        self._sent_at = 0.0
+
+    def twin(self) -> CommandClient:
+        """A client for another process: same identity and clock, its own connection."""
+        return CommandClient(
+            self.endpoint,
+            self.identity,
+            read_timeout=self.read_timeout,
+            auth_policy=self.auth_policy,
+            clock_offset=self.clock_offset,
+        )
+
+    # The poll is split in two so that the poller can wait for other things while the server holds it.
+
+    def ask_for_command(self) -> socket.socket:
+        """Send a poll; returns the socket that becomes readable when the answer comes."""
+        self._send("PollHostCommand", {"HostIdentifier": self.identity.host_identifier})
+        assert self._socket
+        return self._socket
+
+    def take_command(self) -> HostCommand | None:
+        """The answer to the poll."""
+        answer = self._receive()
+        offered = answer.get("HostCommand")
+        if offered is None:
+            return None
+        return self._checked(offered)
+
+    def specification(self, command: HostCommand) -> dict[str, Any]:
+        """GetDeploymentSpecification's answer."""
+        return self.call(
+            "GetDeploymentSpecification",
+            {"DeploymentExecutionId": command.execution_id, "HostIdentifier": self.identity.host_identifier},
+        )
+
+    def acknowledge(self, command: HostCommand, *, is_noop: bool) -> str | None:
+        """Say that the command was received; returns the CommandStatus answered."""
+        payload = json.dumps({"IsCommandNoop": is_noop}, separators=(",", ":"))
+        answer = self.call(
+            "PutHostCommandAcknowledgement",
+            {"HostCommandIdentifier": command.identifier, "Diagnostics": {"Format": "JSON", "Payload": payload}},
+        )
+        status = answer.get("CommandStatus")
+        return status if isinstance(status, str) else None
+
+    def complete(self, identifier: str, *, status: str, diagnostics: dict[str, Any]) -> None:
+        """Report how the command ended."""
+        self.call(
+            "PutHostCommandComplete",
+            {
+                "HostCommandIdentifier": identifier,
+                "CommandStatus": status,
+                "Diagnostics": {"Format": "JSON", "Payload": json.dumps(diagnostics)},
+            },
+        )
+
+    def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One call; sent twice only where a kept connection had died or our clock was wrong."""
+        reused = self._socket is not None
+        try:
+            self._send(operation, body)
+            return self._receive()
+        except StaleConnectionError:
+            if not reused:
+                raise
+        except WireError as error:
+            if not self.correct_clock(error):
+                raise
+        self._send(operation, body)
+        return self._receive()
+
+    def correct_clock(self, error: WireError) -> bool:
+        """Whether the error came from a wrong clock that is now allowed for."""
+        if error.code not in WireError.SKEWED or not isinstance(error, _AnsweredError) or error.server_time is None:
+            return False
+        offset = error.server_time - time.time()
+        if abs(offset - self.clock_offset) < SKEW_SECONDS:
+            return False
+        self.clock_offset = offset
+        return True
+
+    def close(self) -> None:
+        """Drop the connection; the next call opens a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _checked(self, offered: object) -> HostCommand:
+        if not isinstance(offered, dict):
+            raise WireError("the poll was answered with a HostCommand that is not an object", status=200)
+        values = [offered.get(key) for key in ("HostCommandIdentifier", "DeploymentExecutionId", "CommandName")]
+        if not all(isinstance(value, str) and value for value in values):
+            raise WireError("the poll was answered with a HostCommand that lacks members", status=200)
+        host = offered.get("HostIdentifier")
+        if not isinstance(host, str) or not host or host not in self.identity.host_identifier:
+            raise WireError(f"the poll was answered with a command for another host ({host})", status=200)
+        return HostCommand(*(str(value) for value in values))
+
+    def _send(self, operation: str, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        headers = self._signer.sign(
+            {
+                "host": self._host,
+                "content-type": "application/x-amz-json-1.1",
+                "x-amz-target": f"{self._target}.{operation}",
+                "x-amz-codedeploy-agent-version": f"LONGSHORE_{VERSION}",
+            },
+            content,
+            self.identity.provider.credentials(),
+            time.time() + self.clock_offset,
+        )
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = (
+            f"POST / HTTP/1.1\r\n{lines}accept: */*\r\nuser-agent: longshore-agent/{VERSION}\r\n"
+            f"content-length: {len(content)}\r\n\r\n"
+        )
+        reused = self._socket is not None
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            self._socket.settimeout(self.read_timeout)
+            # One write: a request in two segments waits for a delayed acknowledgement (agent.md 1.1.11).
+            self._socket.sendall(request.encode("latin-1") + content)
+        except OSError as error:
+            self.close()
+            kind = StaleConnectionError if reused else WireError
+            raise kind(f"cannot reach the control plane at {self.endpoint}: {error.strerror or error}") from None
+
+    def _connect(self) -> socket.socket:
+        connection = socket.create_connection(self._address, CONNECT_TIMEOUT)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls:
+            return ssl.create_default_context().wrap_socket(connection, server_hostname=self._address[0])
+        return connection
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._socket
+        response = http.client.HTTPResponse(self._socket, method="POST")
+        try:
+            response.begin()
+            content = response.read(MAX_ANSWER)
+            keep = not response.will_close and response.isclosed()
+        except http.client.RemoteDisconnected:
+            self.close()
+            raise StaleConnectionError(f"the control plane at {self.endpoint} closed the connection") from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            what = "did not answer in time" if isinstance(error, TimeoutError) else f"gave no usable answer ({error!r})"
+            raise WireError(f"the control plane at {self.endpoint} {what}") from None
+        finally:
+            response.close()
+        if not keep:
+            self.close()
+        if response.status != 200:
+            raise _AnsweredError.of(response, content)
+        try:
+            answer = json.loads(content) if content.strip() else {}
+        except ValueError:
+            raise WireError("the control plane's answer is not JSON", status=502) from None
+        # A body that is no object counts as empty (agent.md 1.3.6).
+        return answer if isinstance(answer, dict) else {}
+
+
+class StaleConnectionError(WireError):
+    """The connection was gone before an answer began."""
+
+
+class _AnsweredError(WireError):
+    """An error the server answered with."""
+
+    server_time: float | None = None
+
+    @classmethod
+    def of(cls, response: http.client.HTTPResponse, content: bytes) -> _AnsweredError:
+        try:
+            said = json.loads(content)
+        except ValueError:
+            said = {}
+        if not isinstance(said, dict):
+            said = {}
+        code = str(said.get("__type") or said.get("code") or response.headers.get("x-amzn-errortype") or "")
+        code = code.split(":")[0].rpartition("#")[2]
+        message = str(said.get("message") or said.get("Message") or "no message")[:500]
+        error = cls(
+            f"the control plane answered {response.status} {code}: {message}",
+            status=response.status,
+            code=code,
+            retry_after=_seconds(response.headers.get("retry-after")),
+        )
+        try:
+            error.server_time = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        except (TypeError, ValueError, IndexError):
+            error.server_time = None
+        return error
+
+
+def _seconds(said: str | None) -> float | None:
+    return float(said) if said is not None and said.isdecimal() else None

@@ -1,0 +1,222 @@
+"""One deployment's process: takes its commands one by one, carries each out, and reports it, here and nowhere else.
+
+A worker lives from its deployment's first command until the poller closes the channel. If it dies in a command, the
+poller starts another one to report that; so whatever happens in here is an outcome, never an outage of the agent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from longshore.agent import backoff, specification
+from longshore.agent.config import Config
+from longshore.agent.errors import Code, CommandError, SpecificationError, WireError
+from longshore.agent.executor import Executor
+from longshore.agent.hooks import Observer
+from longshore.agent.journal import CommandJournal, Entry, Journal, Outcome, process
+from longshore.agent.layout import Layout
+from longshore.agent.log import Log, without_secrets
+from longshore.agent.wire import CommandClient, HostCommand
+
+#: How long a completion is offered to a control plane that is away.
+REPORT_SECONDS = 30 * 60.0
+#: How often a completion that is refused is offered.
+REPORT_REFUSALS = 4
+#: How long the specification and the acknowledgement are tried: the server then offers the command again.
+ANSWER_SECONDS = 5 * 60.0
+#: How long another deployment of the same group may keep this one waiting.
+LOCK_SECONDS = 3600.0
+#: A message longer than this is cut: it is for people.
+MESSAGE_CHARACTERS = 2000
+#: Largest message on the channel between poller and worker.
+CHANNEL_BYTES = 64 * 1024
+
+_T = TypeVar("_T")
+
+
+class _Abandoned(Exception):  # noqa: N818 - not an error: the command was never begun
+    """The command was not begun here; the server will offer it again."""
+
+
+class Worker:
+    """Carries out the commands that come over the channel."""
+
+    def __init__(self, channel: socket.socket, client: CommandClient, config: Config, layout: Layout, log: Log) -> None:
+        self._channel = channel
+        self._client = client
+        self._config = config
+        self._layout = layout
+        self._log = log
+        self._journal = Journal(layout)
+        self._pin = specification.SignerPin(config.specification_signer, layout.signer)
+        self._executor: Executor | None = None
+
+    def run(self) -> None:
+        """Serve until the poller closes the channel."""
+        while message := self._channel.recv(CHANNEL_BYTES):
+            asked = json.loads(message)
+            command = HostCommand(*asked["command"])
+            begun = True
+            if asked["outcome"] is not None:
+                self._report(command, Outcome(**asked["outcome"]))
+            else:
+                begun = self._serve(command)
+            self._channel.send(json.dumps({"ended": command.identifier, "begun": begun}).encode())
+
+    def _serve(self, command: HostCommand) -> bool:
+        """One command from its specification to its report; False: not begun, it may be offered again."""
+        try:
+            outcome = self._outcome(command)
+        except _Abandoned as reason:
+            self._log.warn(f"command.abandoned {command.name}: {reason}")
+            return False
+        if outcome is None:
+            self._log.info(f"command.skipped {command.name}")
+            return True
+        self._report(command, outcome)
+        return True
+
+    def _outcome(self, command: HostCommand) -> Outcome | None:
+        """What the command came to; None: the control plane wants no report."""
+        try:
+            executor = self._executor_for(command)
+            is_noop = executor.is_noop(command.name)
+            answer = self._patiently(lambda: self._client.acknowledge(command, is_noop=is_noop))
+        except CommandError as error:
+            # The official agent, too, reports what fails before the acknowledgement (agent.md 1.4.8).
+            return self._failed(command, error)
+        if answer == "Succeeded":
+            return None
+        if answer == "Failed":
+            done = Outcome(status="Succeeded", message="Succeeded: CompletedNoopCommand")
+            return done if is_noop else None
+        entry = Entry(
+            deployment_id=command.deployment_id,
+            identifier=command.identifier,
+            execution_id=command.execution_id,
+            name=command.name,
+            worker=process(os.getpid()),
+        )
+        journal = CommandJournal(self._journal, entry)
+        journal.begin()
+        outcome = self._execute(executor, command, journal)
+        journal.finished(outcome)
+        return outcome
+
+    def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal) -> Outcome:
+        observer = Observer(started=journal.script_started, ended=journal.script_ended)
+        self._log.info(f"command.started {command.name}")
+        try:
+            with _group_lock(executor.paths.group_directory, self._log):
+                tail = executor.execute(command.name, observer, os.environ)
+        except CommandError as error:
+            return self._failed(command, error)
+        except Exception as error:
+            # A bug of ours: the deployment must still end, and the log must tell where.
+            self._log.error(f"command.crashed {command.name}\n{traceback.format_exc()}")
+            return self._failed(command, CommandError(f"the agent failed in {command.name}: {error!r}"))
+        return Outcome(status="Succeeded", log=tail)
+
+    def _executor_for(self, command: HostCommand) -> Executor:
+        if self._executor is None:
+            answer = self._patiently(lambda: self._client.specification(command))
+            values = specification.open_envelope(answer, self._pin)
+            read = specification.read(values, expected_id=command.deployment_id, layout=self._layout)
+            self._executor = Executor(self._config, self._layout, read)
+        return self._executor
+
+    def _patiently(self, call: Callable[[], _T]) -> _T:
+        """The call's answer, however often it takes within five minutes; a refusal is the command's failure."""
+        give_up_at = time.monotonic() + ANSWER_SECONDS
+        failures = 0
+        while True:
+            try:
+                return call()
+            except WireError as error:
+                if not error.is_transient:
+                    raise SpecificationError(str(error)) from None
+                failures += 1
+                wait = backoff.delay(failures, error)
+                if time.monotonic() + wait > give_up_at:
+                    raise _Abandoned(str(error)) from None
+                time.sleep(wait)
+
+    def _report(self, command: HostCommand, outcome: Outcome) -> None:
+        """Tell the control plane, once; every completion of this agent is sent from here."""
+        give_up_at = time.monotonic() + REPORT_SECONDS
+        failures = refusals = 0
+        while True:
+            try:
+                self._client.complete(command.identifier, status=outcome.status, diagnostics=outcome.diagnostics())
+                break
+            except WireError as error:
+                failures += 1
+                refusals += not error.is_transient
+                self._log.warn(f"command.report_failed {command.name} try={failures}: {error}")
+                if refusals >= REPORT_REFUSALS:
+                    self._log.error(f"command.report_refused {command.name}: dropped")
+                    break
+                wait = backoff.delay(failures, error if error.is_transient else None)
+                if time.monotonic() + wait > give_up_at:
+                    # It stays in the journal: the agent's next start offers it again.
+                    self._log.error(f"command.report_given_up {command.name}: the control plane is away")
+                    return
+                time.sleep(wait)
+        self._journal.forget(command.deployment_id)
+        self._log.info(f"command.ended {command.name} status={outcome.status} code={outcome.error_code}")
+
+    def _failed(self, command: HostCommand, error: CommandError) -> Outcome:
+        message = without_secrets(str(error))
+        self._log.error(f"command.failed {command.name} code={int(error.code)}: {message}")
+        return failure(message, code=error.code, script=error.script, log=error.log)
+
+
+def failure(message: str, *, code: Code, script: str = "", log: str = "") -> Outcome:
+    """The outcome of a command that failed."""
+    cut = message if len(message) <= MESSAGE_CHARACTERS else message[: MESSAGE_CHARACTERS - 1] + "…"
+    return Outcome(status="Failed", error_code=int(code), script_name=script, message=cut, log=log)
+
+
+def message_to_worker(command: HostCommand, outcome: Outcome | None) -> bytes:
+    """A command to carry out, or, with its outcome, only to report."""
+    body: dict[str, Any] = {"command": list(command), "outcome": None}
+    if outcome is not None:
+        body["outcome"] = {"status": outcome.status, **outcome.diagnostics()}
+    return json.dumps(body).encode()
+
+
+@contextmanager
+def _group_lock(directory: Path, log: Log) -> Iterator[None]:
+    """Keep other deployments of the same group off this host; freed by the kernel however we end."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        give_up_at = time.monotonic() + LOCK_SECONDS
+        pause = 0.02
+        while not _try_lock(descriptor):
+            if time.monotonic() > give_up_at:
+                raise CommandError("another deployment of the same group has been running on this host for an hour")
+            if pause == 0.02:
+                log.info("command.waits another deployment of the group is running on this host")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,312 @@
+"""Deployments: create, get, list, stop (server.md S6, S12.21–S12.25)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from longshore.api.applications import existing_application
+from longshore.api.deployment_groups import existing_group
+from longshore.api.operations import Call, reads, writes
+from longshore.api.pages import next_token, position
+from longshore.api.revisions import check_location
+from longshore.domain import revision
+from longshore.domain.config import ComputePlatform
+from longshore.domain.deployment import DeploymentStatus, TargetStatus
+from longshore.domain.ids import new_deployment_id
+from longshore.store import deployment_configs, deployment_groups, deployments, revisions, targets
+from longshore.store.applications import Application
+from longshore.store.deployment_groups import DeploymentGroup
+from longshore.store.deployments import Deployment
+from longshore.wire.service import AwsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_codedeploy import type_defs as t
+
+#: Members of CreateDeployment that DeploymentInfo gives back as they came.
+_KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstancesOnly", "overrideAlarmConfiguration")
+_FILE_BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")
+
+
+@writes("CreateDeployment")
+def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
+    """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
+    application = existing_application(call, asked["applicationName"])
+    if "deploymentGroupName" not in asked:
+        raise AwsError("DeploymentGroupNameRequiredException", "A deployment group name is required.")
+    group = existing_group(call, application, asked["deploymentGroupName"])
+    location = _revision(call, asked, application, group)
+    config_name = asked.get("deploymentConfigName") or group.deployment_config_name
+    config = deployment_configs.find(call.tx, call.scope, config_name)
+    if config is None:
+        raise AwsError("DeploymentConfigDoesNotExistException", f"No deployment configuration is called {config_name}.")
+    if config.platform is not application.compute_platform:
+        raise AwsError(
+            "InvalidDeploymentConfigNameException",
+            f"{config_name} is for {config.platform}; {application.name} is for {application.compute_platform}.",
+        )
+    _require_free(call, application, group)
+    _refuse_what_does_not_apply(asked)
+    _refuse_what_is_not_built(asked, application, group)
+
+    deployment = _new(call, asked, application, group, location, config_name)
+    revisions.register(
+        call.tx,
+        application.id,
+        location,
+        description=f"Registered by deployment {deployment.id}",
+        now=call.now,
+        refresh_description=False,
+    )
+    revisions.touch(call.tx, application.id, location, call.now)
+    deployments.add(call.tx, deployment)
+    return {"deploymentId": deployment.id}
+
+
+@reads("GetDeployment")
+def get_deployment(call: Call, asked: t.GetDeploymentInputTypeDef) -> Any:
+    return {"deploymentInfo": _info(call, existing_deployment(call, asked["deploymentId"]))}
+
+
+@reads("BatchGetDeployments")
+def batch_get_deployments(call: Call, asked: t.BatchGetDeploymentsInputTypeDef) -> Any:
+    """Several deployments; unknown ids are left out (S12.0c)."""
+    ids = asked["deploymentIds"]
+    if not ids:
+        raise AwsError("DeploymentIdRequiredException", "At least one deployment id is required.")
+    if len(ids) > call.limits.batch:
+        raise AwsError(
+            "BatchLimitExceededException", f"{len(ids)} deployments were asked for; one call takes {call.limits.batch}."
+        )
+    return {"deploymentsInfo": [_info(call, one) for one in deployments.find_all(call.tx, call.scope, ids)]}
+
+
+@reads("ListDeployments")
+def list_deployments(call: Call, asked: t.ListDeploymentsInputTypeDef) -> Any:
+    """Ids, newest first; a group's, or the whole account's (S12.24)."""
+    group_id = _listed_group(call, asked)
+    if asked.get("externalId"):
+        # External ids are CloudFormation's own; no deployment here has one.
+        return {"deployments": []}
+    window = asked.get("createTimeRange") or {}
+    since, until = window.get("start"), window.get("end")
+    if since is not None and until is not None and until < since:
+        raise AwsError("InvalidTimeRangeException", "createTimeRange ends before it starts.")
+    statuses = asked.get("includeOnlyStatuses")
+    query = f"ListDeployments {group_id} {sorted(statuses or ())} {since} {until}"
+    before = position(call, query, asked.get("nextToken"))
+    found = deployments.page(
+        call.tx,
+        call.scope,
+        group_id=group_id,
+        statuses=statuses,
+        since=_seconds(since),
+        until=_seconds(until),
+        before=(float(before[0]), str(before[1])) if before else None,
+        limit=call.limits.page + 1,
+    )
+    shown = found[: call.limits.page]
+    more = len(found) > len(shown)
+    return {
+        "deployments": [identifier for _, identifier in shown],
+        "nextToken": next_token(call, query, list(shown[-1])) if more else None,
+    }
+
+
+@writes("StopDeployment")
+def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
+    """Ask for a stop: nothing more is scheduled, and what runs may finish its event (S6.5–S6.8)."""
+    deployment = existing_deployment(call, asked["deploymentId"])
+    if deployment.status is DeploymentStatus.STOPPED:
+        return {"status": "Succeeded", "statusMessage": "The deployment has stopped."}
+    if deployment.status.is_final:
+        raise AwsError(
+            "DeploymentAlreadyCompletedException", f"{deployment.id} has already ended: it {deployment.status}."
+        )
+    if deployment_groups.by_id(call.tx, deployment.group_id) is None:
+        raise AwsError(
+            "DeploymentGroupDoesNotExistException", f"The deployment group of {deployment.id} has been deleted."
+        )
+    if asked.get("autoRollbackEnabled"):
+        raise AwsError(
+            "UnsupportedActionForDeploymentTypeException",
+            "Rolling back after a stop is not supported yet. Stop without autoRollbackEnabled, "
+            "then deploy the earlier revision.",
+        )
+    deployments.ask_to_stop(call.tx, deployment.id, by=call.caller, now=call.now)
+    if targets.any_running(call.tx, deployment.id):
+        return {
+            "status": "Pending",
+            "statusMessage": "Nothing more will be scheduled; lifecycle events that are running may finish.",
+        }
+    return {"status": "Succeeded", "statusMessage": "Nothing was running, and nothing more will be scheduled."}
+
+
+def existing_deployment(call: Call, deployment_id: str) -> Deployment:
+    """The caller's deployment of this id, or DeploymentDoesNotExistException."""
+    deployment = deployments.find(call.tx, call.scope, deployment_id)
+    if deployment is None:
+        raise AwsError("DeploymentDoesNotExistException", f"There is no deployment {deployment_id}.")
+    return deployment
+
+
+def _revision(
+    call: Call, asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
+) -> dict[str, Any]:
+    location = asked.get("revision")
+    if location is None and asked.get("updateOutdatedInstancesOnly") and group.target_revision:
+        # S6.21: bringing hosts up to date needs no revision named; the group has one.
+        return group.target_revision
+    return check_location(call, location, application.compute_platform)
+
+
+def _require_free(call: Call, application: Application, group: DeploymentGroup) -> None:
+    if group.active_deployment_id is not None:
+        # Deployment tools look for these words and take the id out of them (S6.2).
+        raise AwsError(
+            "DeploymentLimitExceededException",
+            f"The deployment group '{group.name}' already has an active Deployment '{group.active_deployment_id}'",
+        )
+    if deployments.count_active(call.tx, call.scope) >= call.limits.active_deployments:
+        raise AwsError(
+            "DeploymentLimitExceededException",
+            f"{call.limits.active_deployments} deployments are active, the most an account may have. "
+            f"Wait for one to end before deploying {application.name}.",
+        )
+
+
+def _refuse_what_does_not_apply(asked: t.CreateDeploymentInputTypeDef) -> None:
+    if asked.get("targetInstances"):
+        raise AwsError(
+            "InvalidTargetInstancesException", "targetInstances is for blue/green deployments; this one is in place."
+        )
+    if asked.get("fileExistsBehavior", "DISALLOW") not in _FILE_BEHAVIOURS:
+        raise AwsError(
+            "InvalidFileExistsBehaviorException", f"fileExistsBehavior must be one of {', '.join(_FILE_BEHAVIOURS)}."
+        )
+    rollback = asked.get("autoRollbackConfiguration") or {}
+    if rollback.get("enabled") and not rollback.get("events"):
+        raise AwsError("InvalidAutoRollbackConfigException", "An enabled automatic rollback needs at least one event.")
+
+
+def _refuse_what_is_not_built(
+    asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
+) -> None:
+    """Say no to what would otherwise be silently left out."""
+
+    def refuse(what: str) -> AwsError:
+        return AwsError("OperationNotSupportedException", f"{what} is not supported yet by this server.")
+
+    if application.compute_platform is not ComputePlatform.SERVER:
+        raise refuse(f"A deployment on {application.compute_platform}")
+    style = group.document.get("deploymentStyle") or {}
+    if style.get("deploymentType") == "BLUE_GREEN":
+        raise refuse("A blue/green deployment")
+    if style.get("deploymentOption") == "WITH_TRAFFIC_CONTROL":
+        raise refuse("A deployment with a load balancer")
+    if asked.get("deploymentMode", "STANDARD") != "STANDARD":
+        raise refuse(f"deploymentMode {asked.get('deploymentMode')}")
+    alarms: Mapping[str, Any] = (
+        asked.get("overrideAlarmConfiguration") or group.document.get("alarmConfiguration") or {}
+    )
+    if alarms.get("enabled") and not alarms.get("ignorePollAlarmFailure"):
+        # S7.23: alarms that cannot be read stop a deployment; better to say so before it starts.
+        raise refuse("Watching alarms (deploy with overrideAlarmConfiguration enabled=false to go without)")
+
+
+def _new(
+    call: Call,
+    asked: t.CreateDeploymentInputTypeDef,
+    application: Application,
+    group: DeploymentGroup,
+    location: dict[str, Any],
+    config_name: str,
+) -> Deployment:
+    document: dict[str, Any] = {name: asked[name] for name in _KEPT if name in asked}  # type: ignore[literal-required]
+    document["fileExistsBehavior"] = asked.get("fileExistsBehavior", "DISALLOW")
+    for name in ("autoRollbackConfiguration", "deploymentStyle", "loadBalancerInfo", "ec2DeploymentOptions"):
+        if value := asked.get(name) or group.document.get(name):
+            document[name] = value
+    document.setdefault(
+        "deploymentStyle", {"deploymentType": "IN_PLACE", "deploymentOption": "WITHOUT_TRAFFIC_CONTROL"}
+    )
+    return Deployment(
+        id=new_deployment_id(),
+        account=call.scope.account,
+        region=call.scope.region,
+        application_id=application.id,
+        group_id=group.id,
+        application_name=application.name,
+        group_name=group.name,
+        compute_platform=application.compute_platform.value,
+        config_name=config_name,
+        status=DeploymentStatus.CREATED,
+        creator="user",
+        create_time=call.now,
+        start_time=None,
+        complete_time=None,
+        revision=location,
+        revision_identity=revision.identity(location),
+        previous_revision=group.target_revision,
+        document=document,
+        error_code=None,
+        error_message=None,
+        rollback_info=None,
+        required_healthy=None,
+        total_targets=None,
+        stop_requested_by=None,
+        bundle=None,
+    )
+
+
+def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
+    """DeploymentInfo, with the members that are always there (S3.24–S3.26)."""
+    document = deployment.document
+    info: dict[str, Any] = {
+        "applicationName": deployment.application_name,
+        "deploymentGroupName": deployment.group_name,
+        "deploymentConfigName": deployment.config_name,
+        "deploymentId": deployment.id,
+        "revision": deployment.revision,
+        "status": deployment.status.value,
+        "createTime": deployment.create_time,
+        "creator": deployment.creator,
+        "ignoreApplicationStopFailures": False,
+        "updateOutdatedInstancesOnly": False,
+        **document,
+        "rollbackInfo": deployment.rollback_info or {},
+        "instanceTerminationWaitTimeStarted": False,
+        "deploymentStatusMessages": [],
+        "computePlatform": deployment.compute_platform,
+        "deploymentOverview": _overview(call, deployment),
+    }
+    times = {"startTime": deployment.start_time, "completeTime": deployment.complete_time}
+    info.update({name: value for name, value in times.items() if value is not None})
+    if deployment.previous_revision is not None:
+        info["previousRevision"] = deployment.previous_revision
+    if deployment.error_code is not None:
+        info["errorInformation"] = {"code": deployment.error_code, "message": deployment.error_message}
+    return info
+
+
+def _overview(call: Call, deployment: Deployment) -> dict[str, int]:
+    numbers = targets.counts(call.tx, deployment.id)
+    shown = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
+    return {name: numbers.get(TargetStatus(name), 0) for name in shown}
+
+
+def _listed_group(call: Call, asked: t.ListDeploymentsInputTypeDef) -> str | None:
+    application_name, group_name = asked.get("applicationName"), asked.get("deploymentGroupName")
+    if application_name is None and group_name is None:
+        return None
+    if application_name is None:
+        raise AwsError("ApplicationNameRequiredException", "A deployment group is named together with its application.")
+    if group_name is None:
+        raise AwsError(
+            "DeploymentGroupNameRequiredException", "An application is named together with one of its groups."
+        )
+    return existing_group(call, existing_application(call, application_name), group_name).id
+
+
+def _seconds(moment: Any) -> float | None:
+    return None if moment is None else float(moment)

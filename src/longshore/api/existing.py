@@ -1,0 +1,52 @@
+"""The things that operations are asked about, or the error that they are not there."""
+
+from __future__ import annotations
+
+from longshore.api.operations import Call
+from longshore.domain.config import DeploymentConfig
+from longshore.store import applications, deployment_configs, deployment_groups
+from longshore.store.applications import Application
+from longshore.store.deployment_groups import DeploymentGroup
+from longshore.wire.service import AwsError
+
+
+def existing_application(call: Call, name: str) -> Application:
+    found = applications.find(call.tx, call.scope, name)
+    if found is None:
+        raise application_missing(call, name)
+    return found
+
+
+def application_missing(call: Call, name: str) -> AwsError:
+    return AwsError(
+        "ApplicationDoesNotExistException",
+        f"There is no application named {name} for account {call.scope.account} in {call.scope.region}.",
+    )
+
+
+def existing_group(call: Call, application: Application, name: str) -> DeploymentGroup:
+    found = deployment_groups.find(call.tx, application.id, name)
+    if found is None:
+        raise group_missing(application.name, name)
+    return found
+
+
+def group_missing(application_name: str, name: str) -> AwsError:
+    return AwsError(
+        "DeploymentGroupDoesNotExistException",
+        f"Application {application_name} has no deployment group named {name}.",
+    )
+
+
+def existing_config(call: Call, name: str) -> DeploymentConfig:
+    found = deployment_configs.find(call.tx, call.scope, name)
+    if found is None:
+        raise config_missing(call, name)
+    return found
+
+
+def config_missing(call: Call, name: str) -> AwsError:
+    return AwsError(
+        "DeploymentConfigDoesNotExistException",
+        f"There is no deployment config named {name} for account {call.scope.account} in {call.scope.region}.",
+    )

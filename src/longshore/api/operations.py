@@ -1,0 +1,89 @@
+"""How an operation of the API meets the store: it is given a transaction, records a wish or reads rows, and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from longshore.api.limits import Limits
+from longshore.domain.ids import Scope
+from longshore.store.database import Store, Transaction
+from longshore.wire.service import Call as WireCall
+from longshore.wire.service import Handler
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call of an operation, inside its transaction."""
+
+    tx: Transaction
+    #: Account and region of the caller: the only rows this call may see.
+    scope: Scope
+    #: The principal that signed.
+    caller: str
+    #: Epoch seconds; the only clock of the call.
+    now: float
+    limits: Limits
+    #: Seals pagination tokens (wire.pagination).
+    page_secret: bytes
+
+
+#: An operation's body: checks, records, replies. Typed more closely where it is defined.
+Body = Callable[[Call, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    name: str
+    writes: bool
+
+
+def reads(name: str) -> Callable[[Body], Body]:
+    """Mark the function that answers this operation from rows, changing none."""
+    return _marked(_Operation(name, writes=False))
+
+
+def writes(name: str) -> Callable[[Body], Body]:
+    """Mark the function that answers this operation and may change rows; it runs in the writer's transaction."""
+    return _marked(_Operation(name, writes=True))
+
+
+def _marked(operation: _Operation) -> Callable[[Body], Body]:
+    def mark(body: Body) -> Body:
+        body.__operation__ = operation  # type: ignore[attr-defined]  # a function carries its own registration
+        return body
+
+    return mark
+
+
+def handlers(
+    store: Store, modules: tuple[ModuleType, ...], *, limits: Limits, page_secret: bytes
+) -> Mapping[str, Handler]:
+    """Collect the operations of these modules as the wire wants them, by operation name."""
+    found: dict[str, Handler] = {}
+    for module in modules:
+        for body in vars(module).values():
+            operation = getattr(body, "__operation__", None)
+            if isinstance(operation, _Operation) and body.__module__ == module.__name__:
+                found[operation.name] = _handler(store, operation, body, limits, page_secret)
+    return found
+
+
+def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, page_secret: bytes) -> Handler:
+    run = store.submit if operation.writes else store.fetch
+
+    async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any] | None:
+        scope = Scope(call.caller.account, call.caller.region)
+
+        def work(tx: Transaction) -> Any:
+            return body(
+                Call(tx=tx, scope=scope, caller=call.caller.arn, now=call.now, limits=limits, page_secret=page_secret),
+                asked,
+            )
+
+        reply: Mapping[str, Any] | None = await run(work)
+        return reply
+
+    return handle

@@ -1,0 +1,57 @@
+"""One page of a list, and the token for the next (server.md S12.0a)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from longshore.api.operations import Call
+from longshore.wire.pagination import Position, open_token, seal
+from longshore.wire.service import AwsError
+
+Row = TypeVar("Row")
+
+
+def page(
+    call: Call,
+    query: Sequence[object],
+    token: str | None,
+    read: Callable[[Position | None, int], list[Row]],
+    position: Callable[[Row], Position],
+) -> tuple[list[Row], str | None]:
+    """The rows of the page that `token` asks for, and the token of the next page if there is one.
+
+    `query` is the operation and whatever it was asked to filter and sort by: a token is good for no other query.
+    `read` gets the position after which to start and how many rows to give; `position` is where a row stands.
+    """
+    sealed_for = json.dumps([call.scope.account, call.scope.region, *query])
+    rows = read(_position(call, sealed_for, token), call.limits.page + 1)
+    if len(rows) <= call.limits.page:
+        return rows, None
+    shown = rows[: call.limits.page]
+    return shown, seal(call.page_secret, sealed_for, position(shown[-1]))
+
+
+def page_of_names(
+    call: Call, query: Sequence[object], token: str | None, read: Callable[[str | None, int], list[str]]
+) -> tuple[list[str], str | None]:
+    """`page`, of a list of names in their own order."""
+
+    def read_names(after: Position | None, count: int) -> list[str]:
+        return read(None if after is None else str(after[0]), count)
+
+    return page(call, query, token, read_names, lambda name: [name])
+
+
+def _position(call: Call, sealed_for: str, token: str | None) -> Position | None:
+    if token is None:
+        return None
+    try:
+        return open_token(call.page_secret, sealed_for, token)
+    except ValueError:
+        raise AwsError(
+            "InvalidNextTokenException",
+            "The next token is not one that this list was answered with. Repeat the first call's filters with the"
+            " token, or start again without one.",
+        ) from None

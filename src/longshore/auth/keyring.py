@@ -1,0 +1,90 @@
+"""The keys in use, at hand: a signature check must not cost a database read."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from hashlib import sha256
+
+from longshore.auth.keys import Key
+
+#: Seconds a loaded key, or the absence of one, is believed. It bounds how long a key deleted by
+#: another replica still works here.
+KEYS_BELIEVED_FOR = 30.0
+MAX_KEYS = 4096
+MAX_SIGNING_KEYS = 4096
+
+
+class SigningKey:
+    """Signs the requests of one key, date, region and service.
+
+    It keeps the two hash states HMAC begins with, which makes a signature cost 2 µs instead of 5.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret_access_key: str, date: str, region: str, service: str) -> None:
+        derived = b"AWS4" + secret_access_key.encode()
+        for part in (date, region, service, "aws4_request"):
+            derived = hmac.digest(derived, part.encode(), "sha256")
+        # RFC 2104; a derived key is always shorter than a block.
+        block = derived.ljust(64, b"\0")
+        self._inner = sha256(block.translate(_INNER_PAD))
+        self._outer = sha256(block.translate(_OUTER_PAD))
+
+    def sign(self, message: bytes) -> str:
+        """The HMAC-SHA-256 of `message`, in hexadecimal."""
+        inner = self._inner.copy()
+        inner.update(message)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class Keyring:
+    """Finds keys and the signing keys derived from them, remembering a bounded number of both.
+
+    Safe to share between threads: every step is one dictionary operation, and the worst a race
+    does is load or derive twice.
+    """
+
+    def __init__(self, load: Callable[[str], Key | None]) -> None:
+        """`load` finds a key by its id where keys are kept; it is called in the caller's thread."""
+        self._load = load
+        self._keys: dict[str, tuple[Key | None, float]] = {}
+        self._signing_keys: dict[tuple[str, str, str, str], SigningKey] = {}
+
+    def find(self, access_key_id: str, now: float) -> Key | None:
+        """The key with this id, or None; as it was at most `KEYS_BELIEVED_FOR` seconds before `now`.
+
+        An unknown id is remembered like a known one, so both cost the same from the second request on.
+        """
+        known = self._keys.get(access_key_id)
+        if known is not None and abs(now - known[1]) < KEYS_BELIEVED_FOR:
+            return known[0]
+        key = self._load(access_key_id)
+        if len(self._keys) >= MAX_KEYS:
+            # Made-up ids can fill this; starting afresh costs one load a key and no bookkeeping a request.
+            self._keys.clear()
+        self._keys[access_key_id] = (key, now)
+        return key
+
+    def signing_key(self, key: Key, date: str, region: str, service: str) -> SigningKey:
+        """The key that signs requests of one `date` (``YYYYMMDD``), region and service."""
+        # By secret, not by id: a key made anew under an old id never meets the old derivation.
+        scope = (key.secret_access_key, date, region, service)
+        derived = self._signing_keys.get(scope)
+        if derived is None:
+            derived = SigningKey(*scope)
+            if len(self._signing_keys) >= MAX_SIGNING_KEYS:
+                self._signing_keys.clear()
+            self._signing_keys[scope] = derived
+        return derived
+
+    def forget(self, access_key_id: str) -> None:
+        """Ask for this key again at its next use. Call it when the key was made, changed or deleted."""
+        self._keys.pop(access_key_id, None)

@@ -1,0 +1,18 @@
+"""Every command group, in the order `--help` shows them."""
+
+from __future__ import annotations
+
+import typer
+
+from longshore.cli import agent, keys, server
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="AWS CodeDeploy on your own machines. Deploy with the ordinary `aws deploy` commands; this runs the rest.",
+)
+app.command("server")(server.server)
+app.add_typer(agent.app, name="agent")
+app.add_typer(keys.app, name="keys")

@@ -1,0 +1,19 @@
+"""The `longshore` command."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 used wrongly."""
+    if sys.argv[1:3] == ["agent", "run"]:
+        # A host installs the agent alone, and its poller stays small: nothing of the rest is imported here.
+        from longshore.agent.main import run
+
+        sys.exit(run(sys.argv[3:]))
+    try:
+        from longshore.cli.app import app
+    except ModuleNotFoundError as missing:
+        sys.exit(f"{missing.name} is not installed: this command needs pip install 'longshore[server]'.")
+    app()

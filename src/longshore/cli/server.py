@@ -1,0 +1,70 @@
+"""`longshore server`: the control plane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def server(
+    data_dir: Annotated[Path, typer.Option(help="Where everything is kept; made if it is not there.")] = Path("data"),
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8420",
+    url: Annotated[
+        str | None, typer.Option(help="Address by which clients and agents reach this server, if not the one above.")
+    ] = None,
+    account_id: Annotated[str, typer.Option(help="Twelve digits that your ARNs will carry.")] = "000000000000",
+    region: Annotated[str, typer.Option(help="Region that the printed settings name; every region works.")] = (
+        "us-east-1"
+    ),
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.", exists=True)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.", exists=True)] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond loopback without TLS: something in front does it.")
+    ] = False,
+) -> None:
+    """Run the control plane: CodeDeploy's API, the agents' service and object storage on one port.
+
+    Prints three export lines that point any AWS tool here, then serves until it is stopped. The owner's key is in
+    DATA_DIR/credentials.
+    """
+    from longshore.server.main import serve
+    from longshore.server.settings import Settings, SettingsError, parse_listen
+    from longshore.store.migrations import NewerSchemaError
+
+    try:
+        host, port = parse_listen(listen)
+        settings = Settings(
+            data_dir=data_dir.resolve(),
+            host=host,
+            port=port,
+            account_id=account_id,
+            region=region,
+            public_url=url,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            insecure=insecure,
+        )
+    except SettingsError as error:
+        typer.echo(f"longshore server: {error}", err=True)
+        raise typer.Exit(2) from None
+
+    def announce(settings: Settings, port: int, credentials: Path) -> None:
+        typer.echo(f"Longshore listens on {settings.url(port)}. Point any AWS tool here with:\n")
+        typer.echo(f"export AWS_ENDPOINT_URL={settings.public_url or settings.url(port)}")
+        typer.echo(f"export AWS_SHARED_CREDENTIALS_FILE={credentials}")
+        typer.echo(f"export AWS_REGION={settings.region}\n")
+
+    try:
+        serve(settings, announce=announce)
+    except NewerSchemaError as error:
+        typer.echo(f"longshore server: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        typer.echo(
+            f"longshore server: cannot listen on {listen} or use {data_dir}: {error}. "
+            "Is another server running? Try --listen 127.0.0.1:0 for a free port.",
+            err=True,
+        )
+        raise typer.Exit(1) from None

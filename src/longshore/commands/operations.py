@@ -1,0 +1,156 @@
+"""The five operations that agents call (agent.md §1). A report is one row read, one row written, one commit."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from longshore.commands import diagnostics, envelope, host_command
+from longshore.commands.envelope import Signer
+from longshore.commands.host_command import HostCommand
+from longshore.commands.waiting import Waiting
+from longshore.domain.ids import Scope
+from longshore.domain.target import CommandState, Report, Target, advance
+from longshore.store import deployments, targets
+from longshore.store.database import Store, Transaction
+from longshore.wire.service import AwsError, Call, Handler
+
+#: Sealed specifications kept at hand: one a running deployment.
+_KEPT = 256
+
+
+class Commands:
+    """Answers agents."""
+
+    def __init__(self, store: Store, waiting: Waiting, signer: Signer) -> None:
+        self._store = store
+        self._waiting = waiting
+        self._signer = signer
+        self._sealed: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "PollHostCommand": self.poll,
+            "GetDeploymentSpecification": self.get_specification,
+            "PutHostCommandAcknowledgement": self.acknowledge,
+            "PutHostCommandComplete": self.complete,
+            "PostHostCommandUpdate": self.update,
+        }
+
+    async def poll(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
+        """Hold the poll until a command for this host is ready; an empty answer means none was."""
+        _require_own(call, asked["HostIdentifier"])
+        found = await self._waiting.next_command(_host(call))
+        if found is None:
+            return {}
+        offered, command = found
+        return {
+            "HostCommand": {
+                "HostCommandIdentifier": offered.identifier,
+                "HostIdentifier": asked["HostIdentifier"],
+                "DeploymentExecutionId": _execution_id(call, command.deployment_id),
+                "CommandName": command.event,
+            }
+        }
+
+    async def get_specification(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
+        """The deployment's specification, signed once and the same for each of its hosts."""
+        _require_own(call, asked["HostIdentifier"])
+        deployment_id = asked["DeploymentExecutionId"].rpartition("/")[2]
+        mine = await self._store.peek(lambda tx: targets.of_host(tx, deployment_id, _host(call)))
+        if not mine:
+            raise AwsError("ClientException", f"{call.caller.arn} is no target of deployment {deployment_id}.")
+        self._waiting.seen(deployment_id, mine)
+        sealed = self._sealed.get(deployment_id)
+        if sealed is None:
+            deployment = await self._store.fetch(lambda tx: deployments.get(tx, deployment_id))
+            if deployment is None:
+                raise AwsError("ClientException", f"Deployment {deployment_id} does not exist any more.")
+            sealed = envelope.seal(self._signer, envelope.specification(deployment))
+            self._sealed[deployment_id] = sealed
+            if len(self._sealed) > _KEPT:
+                self._sealed.popitem(last=False)
+        return {"DeploymentSystem": "CodeDeploy", "DeploymentSpecification": sealed}
+
+    async def acknowledge(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
+        """Let the agent run the command, or tell it that there is nothing (more) to do.
+
+        `InProgress` means run it. `Succeeded` means leave it: it has no script and counts as done, or it was taken back
+        (the deployment stops, another attempt runs). An agent then sends no completion.
+        """
+        command = _command(asked["HostCommandIdentifier"])
+        noop = diagnostics.is_noop(asked.get("Diagnostics"))
+        report = Report(
+            position=command.position, attempt=command.attempt, outcome=diagnostics.NOTHING_TO_RUN if noop else None
+        )
+        target = await self._store.submit(lambda tx: _report(tx, call, command, report))
+        self._waiting.heard_of(command)
+        return {"CommandStatus": "InProgress" if _runs(target, command) else "Succeeded"}
+
+    async def complete(self, call: Call, asked: dict[str, Any]) -> None:
+        """Record how the command ended. The first completion counts, and every one is welcome (agent.md 13.6)."""
+        command = host_command.read(asked["HostCommandIdentifier"])
+        if command is None:
+            return
+        outcome = diagnostics.read(asked["CommandStatus"], asked.get("Diagnostics"))
+        report = Report(position=command.position, attempt=command.attempt, outcome=outcome)
+        await self._store.submit(lambda tx: _report(tx, call, command, report))
+        self._waiting.heard_of(command)
+
+    async def update(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
+        """Tell a working agent whether its command is still wanted."""
+        command = _command(asked["HostCommandIdentifier"])
+        target = await self._store.peek(
+            lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
+        )
+        return {"CommandStatus": "InProgress" if _runs(target, command) else "Failed"}
+
+
+def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -> Target | None:
+    """Apply a report to its host's row; wakes the deployment only when the host has ended."""
+    target = targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
+    if target is None:
+        return None
+    moved = advance(target, report, call.now)
+    if moved is not target:
+        targets.save_progress(tx, command.deployment_id, command.target_id, moved, call.now)
+        if moved.status.is_final:
+            deployments.wake(tx, command.deployment_id, call.now)
+    return moved
+
+
+def _runs(target: Target | None, command: HostCommand) -> bool:
+    """Whether this very attempt is the one that runs."""
+    return (
+        target is not None
+        and target.command is CommandState.RUNNING
+        and target.position == command.position
+        and target.attempt == command.attempt
+    )
+
+
+def _host(call: Call) -> str:
+    return Scope(call.caller.account, call.caller.region).host(call.caller.arn)
+
+
+def _require_own(call: Call, identifier: str) -> None:
+    if identifier != call.caller.arn:
+        raise AwsError(
+            "AccessDeniedException",
+            f"{call.caller.arn} may only speak for itself, not for {identifier}. "
+            "The agent's keys and its iam_user_arn must belong together.",
+        )
+
+
+def _command(identifier: str) -> HostCommand:
+    command = host_command.read(identifier)
+    if command is None:
+        raise AwsError("ClientException", "HostCommandIdentifier is not one that this server gave out.")
+    return command
+
+
+def _execution_id(call: Call, deployment_id: str) -> str:
+    # Four parts separated by slashes, the deployment last, as agents expect (agent.md 1.2.7, 1.2.9).
+    scope = f"{call.caller.region}:{call.caller.account}"
+    return f"CodeDeploy/{call.caller.region}/Prod/arn:aws:sds:{scope}:deployment/{deployment_id}"

@@ -1,0 +1,51 @@
+"""How things are named on the wire: deployment ids and ARNs (server.md S1.6–S1.10)."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import uuid
+from dataclasses import dataclass
+
+_ID_LETTERS = string.ascii_uppercase + string.digits
+
+
+def new_deployment_id() -> str:
+    """A fresh deployment id, ``d-`` and nine capitals or digits."""
+    return "d-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(9))
+
+
+def new_id() -> str:
+    """A fresh id for an application, a deployment group or a custom deployment config."""
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The account and region that a thing lives in; things of two scopes never see each other."""
+
+    #: Twelve digits.
+    account: str
+    region: str
+
+    def application_arn(self, application: str) -> str:
+        return f"arn:aws:codedeploy:{self.region}:{self.account}:application:{application}"
+
+    def deployment_group_arn(self, application: str, group: str) -> str:
+        return f"arn:aws:codedeploy:{self.region}:{self.account}:deploymentgroup:{application}/{group}"
+
+    def deployment_config_arn(self, config: str) -> str:
+        return f"arn:aws:codedeploy:{self.region}:{self.account}:deploymentconfig:{config}"
+
+    def new_instance_arn(self, name: str) -> str:
+        """An on-premises instance's ARN: its name and ten random letters (S1.9): a name used again is another host."""
+        suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(10))
+        return f"arn:aws:codedeploy:{self.region}:{self.account}:instance/{name}_{suffix}"
+
+    def host(self, identifier: str) -> str:
+        """Who polls with this identifier here; a host that is registered in two regions is two hosts."""
+        return f"{self.region}/{identifier}"
+
+
+def user_arn(account: str, name: str) -> str:
+    return f"arn:aws:iam::{account}:user/{name}"

@@ -1,0 +1,181 @@
+"""One host of a deployment, and what each report of its agent does to it.
+
+Progress is one pure function over one value: `advance`. It is idempotent: a report that comes twice, late or
+for another attempt changes nothing (agent.md 13.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, EventStatus, ScriptCode, TargetStatus
+from longshore.domain.lifecycle import FORGIVABLE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Diagnostics:
+    """How the scripts of an event ended."""
+
+    error_code: ScriptCode
+    script_name: str
+    message: str
+    #: The end of what the scripts wrote, at most 4 KB.
+    log_tail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LifecycleEvent:
+    """One lifecycle event on one target; times are epoch seconds."""
+
+    name: str
+    status: EventStatus = EventStatus.PENDING
+    start_time: float | None = None
+    #: Skipped events have an end and no start (S3.4).
+    end_time: float | None = None
+    diagnostics: Diagnostics | None = None
+
+
+class CommandState(StrEnum):
+    """Where the command for the current event stands; a target has at most one open command (agent.md 1.4.11)."""
+
+    #: None is open: not started yet, or ended.
+    NONE = ""
+    #: To be offered to the host's next poll.
+    READY = "ready"
+    #: Acknowledged by the agent; never offered again (agent.md 1.4.10).
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """The progress of one host in one deployment."""
+
+    status: TargetStatus
+    events: tuple[LifecycleEvent, ...]
+    #: Index of the event that is due or running.
+    position: int = 0
+    command: CommandState = CommandState.NONE
+    #: The attempt whose acknowledgement was accepted; only it may report.
+    attempt: str = ""
+    #: When the open command counts as lost, epoch seconds.
+    deadline: float | None = None
+    #: The deployment is stopping: no further event starts here (S6.5).
+    halted: bool = False
+    #: `ignoreApplicationStopFailures` of the deployment (S6.15).
+    forgives_stop_failures: bool = False
+
+    @property
+    def event(self) -> LifecycleEvent:
+        return self.events[self.position]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What an agent says of one command."""
+
+    position: int
+    attempt: str
+    #: None: acknowledged, about to run. Otherwise how the event ended.
+    outcome: Diagnostics | None = None
+
+
+def begin(events: Sequence[str], *, forgives_stop_failures: bool = False) -> Target:
+    """A target that has not been touched yet."""
+    return Target(
+        status=TargetStatus.PENDING,
+        events=tuple(LifecycleEvent(name=name) for name in events),
+        forgives_stop_failures=forgives_stop_failures,
+    )
+
+
+def start(target: Target, now: float) -> Target:
+    """Make the first event due; the agent has `START_TIMEOUT` to take it up."""
+    return replace(
+        target,
+        status=TargetStatus.IN_PROGRESS,
+        command=CommandState.READY,
+        deadline=now + START_TIMEOUT,
+    )
+
+
+def advance(target: Target, report: Report, now: float) -> Target:
+    """What a report makes of a target; the same target when the report is stale, repeated or somebody else's."""
+    if target.command is CommandState.NONE or report.position != target.position:
+        return target
+    if target.command is CommandState.RUNNING and report.attempt != target.attempt:
+        return target
+    if report.outcome is None:
+        return _acknowledged(target, report.attempt, now)
+    return _finished(target, report.outcome, now)
+
+
+def lose(target: Target, now: float) -> Target:
+    """Fail a target whose agent gave no answer in time.
+
+    An event that ran too long is Failed itself; one that never started leaves every event Skipped (S3.6).
+    """
+    if target.command is CommandState.RUNNING:
+        too_long = Diagnostics(
+            error_code=ScriptCode.UNKNOWN_ERROR,
+            script_name="",
+            message=f"The lifecycle event did not finish within {RUN_TIMEOUT:.0f} seconds; the host went silent.",
+            log_tail="",
+        )
+        return _end(
+            _with_event(target, _ended(target.event, EventStatus.FAILED, too_long, now)), TargetStatus.FAILED, now
+        )
+    return _end(target, TargetStatus.FAILED, now)
+
+
+def skip(target: Target, now: float) -> Target:
+    """End a target that is not running anything, without an attempt at the rest (S3.5, S6.8)."""
+    return _end(target, TargetStatus.SKIPPED, now)
+
+
+def _acknowledged(target: Target, attempt: str, now: float) -> Target:
+    if target.command is CommandState.RUNNING:
+        return target
+    event = replace(target.event, status=EventStatus.IN_PROGRESS, start_time=now)
+    return replace(
+        _with_event(target, event), command=CommandState.RUNNING, attempt=attempt, deadline=now + RUN_TIMEOUT
+    )
+
+
+def _finished(target: Target, outcome: Diagnostics, now: float) -> Target:
+    succeeded = outcome.error_code is ScriptCode.SUCCESS
+    status = EventStatus.SUCCEEDED if succeeded else EventStatus.FAILED
+    ended = _with_event(target, _ended(target.event, status, outcome, now))
+    if not succeeded and not (target.forgives_stop_failures and target.event.name in FORGIVABLE):
+        return _end(ended, TargetStatus.FAILED, now)
+    if target.position + 1 == len(target.events):
+        return _end(ended, TargetStatus.SUCCEEDED, now)
+    if target.halted:
+        return _end(ended, TargetStatus.SKIPPED, now)
+    return replace(
+        ended,
+        position=target.position + 1,
+        command=CommandState.READY,
+        attempt="",
+        deadline=now + START_TIMEOUT,
+    )
+
+
+def _ended(event: LifecycleEvent, status: EventStatus, outcome: Diagnostics, now: float) -> LifecycleEvent:
+    # A completion may come without an acknowledgement (agent.md 1.4.8): the event then started when it ended.
+    started = now if event.start_time is None else event.start_time
+    return replace(event, status=status, start_time=started, end_time=now, diagnostics=outcome)
+
+
+def _with_event(target: Target, event: LifecycleEvent) -> Target:
+    events = (*target.events[: target.position], event, *target.events[target.position + 1 :])
+    return replace(target, events=events)
+
+
+def _end(target: Target, status: TargetStatus, now: float) -> Target:
+    events = tuple(
+        replace(event, status=EventStatus.SKIPPED, end_time=now) if event.status is EventStatus.PENDING else event
+        for event in target.events
+    )
+    return replace(target, status=status, events=events, command=CommandState.NONE, attempt="", deadline=None)

@@ -1,0 +1,80 @@
+"""Carries out a plan: one transaction, fenced, right however often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from longshore.domain.deployment import DeploymentStatus, TargetStatus
+from longshore.domain.target import Target, lose, skip, start
+from longshore.engine.plan import Plan
+from longshore.store import deployments, targets
+from longshore.store.database import Transaction
+from longshore.store.deployments import Claim, Deployment
+
+
+def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now: float) -> None:
+    """Do what the plan says, and give the deployment back.
+
+    Every host is read again first: one that has moved since the plan was made is left as it is, and the next tick,
+    woken by that very move, decides anew.
+
+    Raises:
+        LeaseLostError: another tick has taken over; nothing is written.
+    """
+    deployments.check_claim(tx, claim)
+    if plan.begin is not None:
+        targets.add(tx, deployment.id, plan.begin.targets)
+        deployments.begin(
+            tx,
+            deployment.id,
+            now=now,
+            bundle=plan.begin.bundle,
+            required=plan.begin.required,
+            total=len(plan.begin.targets),
+        )
+    for target_id in plan.lose:
+        _move(tx, deployment.id, target_id, now, _lost)
+    for target_id in plan.skip:
+        _move(tx, deployment.id, target_id, now, _skipped)
+    if plan.halt:
+        targets.halt(tx, deployment.id)
+    for target_id in plan.start:
+        _move(tx, deployment.id, target_id, now, _started)
+    if plan.finish is None:
+        deployments.release(tx, claim, wake_at=plan.wake_at)
+        return
+    if TargetStatus.IN_PROGRESS in targets.counts(tx, deployment.id):
+        # A host took its command up while this plan was made: it is not over yet.
+        targets.halt(tx, deployment.id)
+        deployments.release(tx, claim, wake_at=now)
+        return
+    deployments.finish(
+        tx,
+        deployment.id,
+        status=plan.finish.status,
+        code=plan.finish.code,
+        message=plan.finish.message,
+        now=now,
+    )
+    deployments.remember_hosts(tx, deployment, succeeded=plan.finish.status is DeploymentStatus.SUCCEEDED)
+
+
+def _lost(target: Target, now: float) -> Target:
+    is_overdue = target.deadline is not None and target.deadline <= now
+    return lose(target, now) if is_overdue else target
+
+
+def _skipped(target: Target, now: float) -> Target:
+    return target if target.attempt or target.status.is_final else skip(target, now)
+
+
+def _started(target: Target, now: float) -> Target:
+    return start(target, now) if target.status is TargetStatus.PENDING else target
+
+
+def _move(
+    tx: Transaction, deployment_id: str, target_id: str, now: float, move: Callable[[Target, float], Target]
+) -> None:
+    target = targets.progress(tx, deployment_id, target_id)
+    if target is not None and (moved := move(target, now)) is not target:
+        targets.save_progress(tx, deployment_id, target_id, moved, now)

@@ -1,0 +1,48 @@
+"""What one tick decided: a value that `apply` carries out in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.deployment import DeploymentStatus, ErrorCode
+from longshore.store.targets import NewTarget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begin:
+    """Start the deployment with these hosts."""
+
+    targets: tuple[NewTarget, ...]
+    #: How many must stay healthy.
+    required: int
+    bundle: BundleFacts | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    """End the deployment."""
+
+    status: DeploymentStatus
+    code: ErrorCode | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything a tick wants done, in the order of the fields, and when to look again."""
+
+    begin: Begin | None = None
+    #: Hosts whose agent gave no answer in time.
+    lose: tuple[str, ...] = ()
+    #: Hosts that will not be attempted any more.
+    skip: tuple[str, ...] = ()
+    #: Let no host start another event.
+    halt: bool = False
+    #: Hosts to start now.
+    start: tuple[str, ...] = ()
+    finish: Finish | None = None
+    #: Epoch seconds; meaningless with `finish`.
+    wake_at: float
+    #: One sentence for the log: why.
+    reason: str

@@ -1,0 +1,99 @@
+"""Finds deployments that are due and ticks them. The engine's only clock and only threads are here."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from longshore.domain.deployment import START_TIMEOUT
+from longshore.engine.tick import World, tick
+from longshore.store import deployments, targets
+from longshore.store.database import StoreClosedError
+from longshore.store.deployments import Claim, LeaseLostError
+
+log = structlog.get_logger()
+
+#: How long one tick may hold a deployment, seconds: after that another may take over.
+_LEASE = 60.0
+#: Deployments ticked at once.
+_AT_ONCE = 4
+#: Longest the runner sleeps without looking: a hint may be lost, seconds.
+_LONGEST_SLEEP = 15.0
+#: After a failed look at the database, seconds.
+_PAUSE_AFTER_ERROR = 1.0
+#: Hosts that end in a crowd are counted together: a woken deployment waits this long for company, seconds.
+_GATHER = 0.005
+
+
+class Runner:
+    """Ticks due deployments until stopped."""
+
+    def __init__(self, world: World, *, clock: Callable[[], float] = time.time) -> None:
+        self._world = world
+        self._clock = clock
+        self._owner = secrets.token_hex(8)
+        self._stopping = threading.Event()
+        self._free = threading.Semaphore(_AT_ONCE)
+        self._pool = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="tick")
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work; agents that could not reach us while we were away get time to come back."""
+        until = self._clock() + START_TIMEOUT
+        self._world.store.write(lambda tx: targets.grant_grace(tx, until))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the ticks at work, at most a lease long."""
+        self._stopping.set()
+        self._world.store.wakeup.nudge_engine()
+        self._thread.join(timeout=_LEASE)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                idle = self._start_due()
+            except StoreClosedError:
+                return
+            except Exception:
+                log.exception("engine_failed")
+                idle = _PAUSE_AFTER_ERROR
+            if idle > 0:
+                self._world.store.wakeup.wait_for_engine_work(idle)
+                self._stopping.wait(_GATHER)
+
+    def _start_due(self) -> float:
+        """Start a tick for each due deployment there is a thread for; returns how long nothing else is due."""
+        self._free.acquire()
+        now = self._clock()
+        try:
+            claims = self._world.store.write(
+                lambda tx: deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=1)
+            )
+        except BaseException:
+            self._free.release()
+            raise
+        if claims:
+            self._pool.submit(self._tick, claims[0])
+            return 0.0
+        self._free.release()
+        wake_at = self._world.store.read(deployments.first_wake_at)
+        return _LONGEST_SLEEP if wake_at is None else min(max(wake_at - self._clock(), 0.001), _LONGEST_SLEEP)
+
+    def _tick(self, claim: Claim) -> None:
+        try:
+            tick(self._world, claim, self._clock())
+        except (LeaseLostError, StoreClosedError):
+            log.info("tick_lost", deployment=claim.deployment_id)
+        except Exception:
+            # The claim runs out by itself, and the deployment is looked at again.
+            log.exception("tick_failed", deployment=claim.deployment_id)
+        finally:
+            self._free.release()
+            self._world.store.wakeup.nudge_engine()

@@ -1,0 +1,120 @@
+"""What an in-place deployment to hosts does next (server.md S2.13, S4, S6.5–S6.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode
+from longshore.domain.health import Fleet, Verdict, judge, room
+from longshore.engine.plan import Finish, Plan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """All that a running deployment's next step depends on."""
+
+    fleet: Fleet
+    #: Epoch seconds.
+    create_time: float
+    #: Who asked to stop, if anyone did.
+    stop_requested_by: str | None
+    #: Set when the application or the group was deleted under the deployment.
+    missing: ErrorCode | None
+    #: Hosts whose open command's deadline has passed.
+    overdue: tuple[str, ...]
+    #: When the next open command counts as lost.
+    first_deadline: float | None
+    #: Pending hosts in the order they may start, at least as many as may start now.
+    pending: tuple[str, ...]
+    #: Started hosts whose agent has not taken up its command.
+    not_taken_up: tuple[str, ...]
+    #: A sentence on the first host that failed.
+    first_failure: str | None
+
+
+def decide(seen: Seen, now: float) -> Plan:
+    """The next step of a deployment that is in progress.
+
+    Pure, and called at every wake-up: it must be right when called twice, late, or after a crash half-way.
+    """
+    if seen.overdue:
+        return Plan(lose=seen.overdue, wake_at=now, reason=f"{len(seen.overdue)} host(s) gave no answer in time")
+    verdict = judge(seen.fleet)
+    if finish := _finished_by_itself(seen, verdict):
+        return Plan(finish=finish, wake_at=now, reason="every host has ended")
+    if ending := _ending(seen, now):
+        return _close(seen, ending, now)
+    if verdict is Verdict.DOOMED:
+        return _give_up(seen, now)
+    if verdict is Verdict.FAILED:
+        return Plan(skip=seen.pending, finish=_too_many_failed(seen), wake_at=now, reason="too many hosts failed")
+    starting = seen.pending[: room(seen.fleet)]
+    if starting:
+        return Plan(start=starting, wake_at=now + START_TIMEOUT, reason=f"{len(starting)} host(s) may start")
+    return Plan(wake_at=_next_look(seen, now), reason="hosts are at work")
+
+
+def _finished_by_itself(seen: Seen, verdict: Verdict) -> Finish | None:
+    if seen.fleet.total == 0:
+        # `updateOutdatedInstancesOnly` with nothing outdated (S6.17).
+        return Finish(status=DeploymentStatus.SUCCEEDED)
+    if verdict is Verdict.SUCCEEDED and not seen.fleet.skipped:
+        return Finish(status=DeploymentStatus.SUCCEEDED)
+    return None
+
+
+def _ending(seen: Seen, now: float) -> Finish | None:
+    """Why the deployment ends before its hosts are through, if it does."""
+    if seen.missing is not None:
+        thing = "application" if seen.missing is ErrorCode.APPLICATION_MISSING else "deployment group"
+        return Finish(
+            status=DeploymentStatus.FAILED,
+            code=seen.missing,
+            message=f"The {thing} was deleted while the deployment was running.",
+        )
+    if seen.stop_requested_by is not None:
+        return Finish(
+            status=DeploymentStatus.STOPPED,
+            code=ErrorCode.MANUAL_STOP,
+            message=f"The deployment was stopped by {seen.stop_requested_by}.",
+        )
+    if now >= seen.create_time + DEPLOYMENT_TIMEOUT:
+        return Finish(
+            status=DeploymentStatus.FAILED,
+            code=ErrorCode.TIMEOUT,
+            message=f"The deployment took longer than {DEPLOYMENT_TIMEOUT / 3600:.0f} hours.",
+        )
+    return None
+
+
+def _close(seen: Seen, ending: Finish, now: float) -> Plan:
+    """Schedule nothing more; what runs may finish its event (S6.5)."""
+    given_up = (*seen.pending, *seen.not_taken_up)
+    if seen.fleet.in_flight > len(seen.not_taken_up):
+        return Plan(
+            skip=given_up, halt=True, wake_at=_next_look(seen, now), reason=f"{ending.code}: waiting for running events"
+        )
+    return Plan(skip=given_up, finish=ending, wake_at=now, reason=str(ending.code))
+
+
+def _give_up(seen: Seen, now: float) -> Plan:
+    """Start no more hosts, but let those at work go through to their end (S2.13 c)."""
+    return Plan(skip=seen.pending, wake_at=_next_look(seen, now), reason="too many hosts failed; others finish")
+
+
+def _too_many_failed(seen: Seen) -> Finish:
+    fleet = seen.fleet
+    unattempted = fleet.pending + fleet.skipped
+    message = (
+        f"{fleet.failed} of {fleet.total} instances failed and {unattempted} were not attempted: "
+        f"{fleet.succeeded} succeeded, and the deployment configuration needs {max(fleet.required, 1)} healthy."
+    )
+    if seen.first_failure:
+        message += f" First failure: {seen.first_failure}"
+    return Finish(status=DeploymentStatus.FAILED, code=ErrorCode.HEALTH_CONSTRAINTS, message=message)
+
+
+def _next_look(seen: Seen, now: float) -> float:
+    # A deadline made after this look cannot come sooner than START_TIMEOUT from now, so this misses none.
+    latest = min(now + START_TIMEOUT, max(now, seen.create_time + DEPLOYMENT_TIMEOUT))
+    return latest if seen.first_deadline is None else min(latest, seen.first_deadline)

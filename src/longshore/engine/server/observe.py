@@ -1,0 +1,84 @@
+"""Reads what a deployment to hosts depends on, on one consistent view of the rows."""
+
+from __future__ import annotations
+
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.deployment import ErrorCode, EventStatus, TargetStatus
+from longshore.domain.group import on_premises_tag_set
+from longshore.domain.health import Fleet, room
+from longshore.engine.server.begin import Host, SeenGroup
+from longshore.engine.server.decide import Seen
+from longshore.store import applications, deployment_configs, deployment_groups, deployments, instances, targets
+from longshore.store.database import Transaction
+from longshore.store.deployments import Deployment
+
+
+def observe_group(
+    tx: Transaction, deployment: Deployment, *, bundle: BundleFacts | None, limit: int
+) -> SeenGroup | None:
+    """What the start of a deployment depends on; None when its group is gone."""
+    group = deployment_groups.by_id(tx, deployment.group_id)
+    if group is None:
+        return None
+    members = instances.matching(tx, deployment.scope, on_premises_tag_set(group.document))
+    return SeenGroup(
+        hosts=[Host(name=one.name, arn=one.arn, poller=deployment.scope.host(one.host)) for one in members],
+        health=deployments.group_health(tx, group.id),
+        current_revision=group.target_revision_identity,
+        config=deployment_configs.find(tx, deployment.scope, deployment.config_name),
+        only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
+        forgives_stop_failures=bool(deployment.document.get("ignoreApplicationStopFailures")),
+        limit=limit,
+        bundle=bundle,
+    )
+
+
+def missing(tx: Transaction, deployment: Deployment) -> ErrorCode | None:
+    """Whether the application or the group was deleted under the deployment."""
+    if applications.by_id(tx, deployment.application_id) is None:
+        return ErrorCode.APPLICATION_MISSING
+    if deployment_groups.by_id(tx, deployment.group_id) is None:
+        return ErrorCode.DEPLOYMENT_GROUP_MISSING
+    return None
+
+
+def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
+    """What the next step of a running deployment depends on: a count, and the few hosts it may touch."""
+    numbers = targets.counts(tx, deployment.id)
+    fleet = Fleet(
+        total=deployment.total_targets or 0,
+        required=deployment.required_healthy or 0,
+        pending=numbers.get(TargetStatus.PENDING, 0),
+        in_flight=numbers.get(TargetStatus.IN_PROGRESS, 0),
+        succeeded=numbers.get(TargetStatus.SUCCEEDED, 0),
+        failed=numbers.get(TargetStatus.FAILED, 0),
+        skipped=numbers.get(TargetStatus.SKIPPED, 0),
+    )
+    gone = missing(tx, deployment)
+    closing = gone is not None or deployment.stop_requested_by is not None
+    failing = fleet.failed > 0
+    return Seen(
+        fleet=fleet,
+        create_time=deployment.create_time,
+        stop_requested_by=deployment.stop_requested_by,
+        missing=gone,
+        overdue=tuple(targets.overdue(tx, deployment.id, now)),
+        first_deadline=targets.first_deadline(tx, deployment.id),
+        # A deployment that gives up skips all that are pending; one that goes on needs as many as may start.
+        pending=tuple(targets.next_pending(tx, deployment.id, fleet.pending if closing or failing else room(fleet))),
+        not_taken_up=tuple(targets.not_taken_up(tx, deployment.id)) if closing else (),
+        first_failure=_first_failure(tx, deployment.id) if failing else None,
+    )
+
+
+def _first_failure(tx: Transaction, deployment_id: str) -> str | None:
+    names = targets.with_status(tx, deployment_id, TargetStatus.FAILED)
+    rows = targets.find(tx, deployment_id, names[:25])
+    first = min(rows, key=lambda row: row.last_updated or 0.0, default=None)
+    if first is None:
+        return None
+    for event in first.target.events:
+        if event.status is EventStatus.FAILED and event.diagnostics is not None:
+            said = event.diagnostics
+            return f"{first.target_id}, {event.name}: {said.error_code} {said.script_name} {said.message}".strip()
+    return f"{first.target_id}: its agent did not take up the deployment in time. Is it running, and can it reach us?"

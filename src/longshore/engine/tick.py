@@ -1,0 +1,92 @@
+"""One look at one deployment: observe, decide, apply. Nothing is remembered from one tick to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode
+from longshore.engine.apply import apply
+from longshore.engine.plan import Finish, Plan
+from longshore.engine.server.begin import plan_start
+from longshore.engine.server.decide import decide
+from longshore.engine.server.observe import missing, observe, observe_group
+from longshore.providers.ports import Bundles, TransientError
+from longshore.store import deployments
+from longshore.store.database import Store, Transaction
+from longshore.store.deployments import Claim, Deployment
+
+log = structlog.get_logger()
+
+#: How soon storage that could not be reached is tried again, seconds.
+_RETRY_AFTER = 2.0
+#: A bundle's URL outlives the longest deployment by an hour, seconds.
+_URL_LIFETIME = int(DEPLOYMENT_TIMEOUT + 3600)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """What a tick may touch."""
+
+    store: Store
+    bundles: Bundles
+    #: Most hosts one deployment may have.
+    max_targets: int
+
+
+def tick(world: World, claim: Claim, now: float) -> None:
+    """Move a claimed deployment one step on and give it back.
+
+    Raises:
+        LeaseLostError: another tick has taken over meanwhile.
+    """
+    deployment = world.store.read(lambda tx: deployments.get(tx, claim.deployment_id))
+    if deployment is None or deployment.status.is_final:
+        return
+    plan = _plan(world, deployment, now)
+    log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
+    world.store.write(lambda tx: apply(tx, claim, deployment, plan, now))
+
+
+def _plan(world: World, deployment: Deployment, now: float) -> Plan:
+    if deployment.status is DeploymentStatus.CREATED:
+        return _plan_start(world, deployment, now)
+    return decide(world.store.read(lambda tx: observe(tx, deployment, now)), now)
+
+
+def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
+    if gone := world.store.read(lambda tx: missing(tx, deployment)):
+        return _fail(gone, "The application or deployment group was deleted before the deployment started.", now)
+    if deployment.stop_requested_by is not None:
+        finish = Finish(
+            status=DeploymentStatus.STOPPED,
+            code=ErrorCode.MANUAL_STOP,
+            message=f"The deployment was stopped by {deployment.stop_requested_by} before it started.",
+        )
+        return Plan(finish=finish, wake_at=now, reason="stopped before the start")
+    try:
+        bundle = _bundle(world, deployment)
+    except TransientError as error:
+        if now < deployment.create_time + START_TIMEOUT:
+            return Plan(wake_at=now + _RETRY_AFTER, reason=f"the bundle's storage does not answer: {error}")
+        return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
+
+    def look(tx: Transaction) -> Plan:
+        seen = observe_group(tx, deployment, bundle=bundle, limit=world.max_targets)
+        if seen is None:
+            return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
+        return plan_start(seen, now)
+
+    return world.store.read(look)
+
+
+def _bundle(world: World, deployment: Deployment) -> BundleFacts | None:
+    location = deployment.revision.get("s3Location")
+    return location and world.bundles.examine(deployment.scope, location, expires_in=_URL_LIFETIME)
+
+
+def _fail(code: ErrorCode, message: str, now: float) -> Plan:
+    finish = Finish(status=DeploymentStatus.FAILED, code=code, message=message)
+    return Plan(finish=finish, wake_at=now, reason=message)

@@ -1,0 +1,139 @@
+"""Bundles in S3: a URL that lets an agent read one object, and what the object is."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.ids import Scope
+from longshore.providers.ports import TransientError
+
+#: Bundles smaller than this are looked at in memory, bytes.
+_IN_MEMORY = 16 * 1024 * 1024
+_CHUNK = 1024 * 1024
+#: Bundles remembered, so that a redeployment does not read them again.
+_REMEMBERED = 256
+#: Archive entries looked at for an AppSpec.
+_MOST_ENTRIES = 200_000
+_APPSPECS = ("appspec.yml", "appspec.yaml")
+_TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"})
+
+_Known = tuple[str, int, str | None]
+
+
+class S3Bundles:
+    """`ports.Bundles` over any S3."""
+
+    def __init__(self, *, endpoint_url: str | None, public_url: str | None, access_key_id: str, secret_access_key: str):
+        """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs."""
+        self._credentials = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
+        self._endpoint_url = endpoint_url
+        self._public_url = public_url or endpoint_url
+        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._known: dict[tuple[str, ...], _Known] = {}
+        self._lock = threading.Lock()
+
+    def examine(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> BundleFacts:
+        """See `ports.Bundles`."""
+        asked = {"Bucket": location["bucket"], "Key": location["key"]}
+        if location.get("version"):
+            asked["VersionId"] = location["version"]
+        url: str = self._client(scope.region, self._public_url).generate_presigned_url(
+            "get_object", Params=asked, ExpiresIn=expires_in
+        )
+        try:
+            known = self._look(scope, location, asked)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _TRANSIENT:
+                raise TransientError(str(error)) from error
+            return BundleFacts(url=url, sha256=None, size=None, appspec_filename=None)
+        except BotoCoreError as error:
+            raise TransientError(str(error)) from error
+        sha256, size, appspec = known
+        return BundleFacts(url=url, sha256=sha256, size=size, appspec_filename=appspec)
+
+    def _look(self, scope: Scope, location: Mapping[str, Any], asked: dict[str, str]) -> _Known:
+        answer = self._client(scope.region, self._endpoint_url).get_object(**asked)
+        with answer["Body"] as body:
+            name = (scope.account, scope.region, *asked.values(), answer["ETag"], str(location.get("bundleType")))
+            with self._lock:
+                known = self._known.get(name)
+            if known is None:
+                known = _read(body.iter_chunks(_CHUNK), str(location.get("bundleType")))
+                with self._lock:
+                    if len(self._known) >= _REMEMBERED:
+                        self._known.pop(next(iter(self._known)))
+                    self._known[name] = known
+        return known
+
+    def _client(self, region: str, endpoint_url: str | None) -> Any:
+        with self._lock:
+            client = self._clients.get((region, endpoint_url))
+            if client is None:
+                client = self._clients[region, endpoint_url] = boto3.session.Session().client(
+                    "s3",
+                    region_name=region,
+                    endpoint_url=endpoint_url,
+                    config=Config(
+                        signature_version="s3v4",
+                        s3={"addressing_style": "path" if endpoint_url else "auto"},
+                        connect_timeout=5,
+                        read_timeout=30,
+                        retries={"total_max_attempts": 2},
+                    ),
+                    **self._credentials,
+                )
+            return client
+
+
+def _read(chunks: Iterator[bytes], bundle_type: str) -> _Known:
+    digest, size = hashlib.sha256(), 0
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as copy:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            copy.write(chunk)
+        copy.seek(0)
+        return digest.hexdigest(), size, _appspec_in(copy, bundle_type)
+
+
+def _appspec_in(archive: IO[bytes], bundle_type: str) -> str | None:
+    """Which AppSpec an archive holds at its root, or in the one directory that wraps everything.
+
+    An archive that cannot be read is not judged here: each host refuses it with its own message.
+    """
+    try:
+        names = _names(archive, bundle_type)
+    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError):
+        return None
+    paths = [PurePosixPath(name) for name in names]
+    tops = {path.parts[0] for path in paths if path.parts}
+    wrapped = len(tops) == 1 and not any(len(path.parts) == 1 and path.name in _APPSPECS for path in paths)
+    depth = 2 if wrapped else 1
+    found = {path.name for path in paths if len(path.parts) == depth}
+    return next((name for name in _APPSPECS if name in found), None)
+
+
+def _names(archive: IO[bytes], bundle_type: str) -> list[str]:
+    if bundle_type == "zip":
+        with zipfile.ZipFile(archive) as bundle:
+            return [entry.filename for entry in bundle.infolist()[:_MOST_ENTRIES]]
+    names = []
+    with tarfile.open(fileobj=archive, mode="r:*") as bundle:
+        for entry in bundle:
+            names.append(entry.name.removeprefix("./"))
+            # The whole archive need not be unpacked to find a root entry, but a wrapping directory has to be seen.
+            if entry.name.removeprefix("./") in _APPSPECS or len(names) >= _MOST_ENTRIES:
+                break
+    return names

@@ -1,0 +1,156 @@
+"""The composition root: everything the control plane is made of, wired once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from longshore import models
+from longshore.api import (
+    access_keys,
+    applications,
+    constraint_errors,
+    deployment_configs,
+    deployment_groups,
+    deployment_targets,
+    deployments,
+    on_premises_instances,
+    resource_tags,
+    revisions,
+)
+from longshore.api.limits import Limits
+from longshore.api.operations import handlers
+from longshore.auth.keyring import Keyring
+from longshore.commands import envelope
+from longshore.commands.operations import Commands
+from longshore.commands.waiting import Waiting
+from longshore.engine.runner import Runner
+from longshore.engine.tick import World
+from longshore.onebox.machinery.objects import ObjectStore
+from longshore.onebox.services.s3 import S3
+from longshore.providers.bundles import S3Bundles
+from longshore.server import credentials
+from longshore.server.authentication import Gate, keyring
+from longshore.server.settings import Settings
+from longshore.store import server_secrets
+from longshore.store.access_keys import AccessKey
+from longshore.store.database import Store, sqlite_url
+from longshore.store.wakeup import Wakeup
+from longshore.wire.constraints import explain_as
+from longshore.wire.endpoint import ASGIApp, Endpoint
+from longshore.wire.route import Router
+from longshore.wire.service import Service
+
+CODEDEPLOY_OPERATIONS = (
+    applications,
+    deployment_configs,
+    deployment_groups,
+    revisions,
+    deployments,
+    deployment_targets,
+    on_premises_instances,
+    resource_tags,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlPlane:
+    """A control plane, ready to be served and to be started."""
+
+    store: Store
+    app: ASGIApp
+    waiting: Waiting
+    engine: Runner
+    #: The account owner's.
+    root_key: AccessKey
+
+
+def build(settings: Settings, *, port: int) -> ControlPlane:
+    """Open the data and wire everything that uses it; `port` is where the server listens."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = Store(sqlite_url(_private(settings.data_dir / "longshore.db")), Wakeup())
+    now = time.time()
+    root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
+    own = store.write(lambda tx: credentials.service_key(tx, settings.account_id, now))
+    signer = store.write(lambda tx: envelope.signer(tx, now))
+    page_secret = store.write(lambda tx: server_secrets.get_or_make(tx, "page-tokens", lambda: secrets.token_hex(32)))
+
+    keys = keyring(store)
+    gate = Gate(keys, now=time.time)
+    waiting = Waiting(store)
+    endpoint = Endpoint(
+        [
+            _codedeploy(store, page_secret.encode()),
+            _commands(Commands(store, waiting, signer)),
+            _longshore(store, page_secret.encode()),
+        ],
+        gate.authenticate,
+        gate.authorize,
+        now=time.time,
+    )
+    s3 = _s3(settings, keys)
+    local_url = settings.url(port)
+    return ControlPlane(
+        store=store,
+        app=Router(endpoint, {"s3": s3}, fallback=s3),
+        waiting=waiting,
+        engine=Runner(
+            World(
+                store=store,
+                bundles=S3Bundles(
+                    endpoint_url=settings.public_url if settings.tls_cert and settings.public_url else local_url,
+                    public_url=settings.public_url or local_url,
+                    access_key_id=own.access_key_id,
+                    secret_access_key=own.secret_access_key,
+                ),
+                max_targets=settings.max_targets,
+            )
+        ),
+        root_key=root,
+    )
+
+
+def _codedeploy(store: Store, page_secret: bytes) -> Service:
+    return Service(
+        model=models.load("codedeploy"),
+        handlers=handlers(store, CODEDEPLOY_OPERATIONS, limits=Limits(), page_secret=page_secret),
+        explain=constraint_errors.explain,
+        signing_names=frozenset({"codedeploy"}),
+        target_prefixes=frozenset({"CodeDeploy_20141006"}),
+        overlay=constraint_errors.OVERLAY,
+    )
+
+
+def _commands(commands: Commands) -> Service:
+    return Service(
+        model=models.load("codedeploy-commands"),
+        handlers=commands.handlers(),
+        explain=explain_as("ClientException"),
+        # The second of each is what agents with `enable_auth_policy` say (agent.md 1.1.3).
+        signing_names=frozenset({"codedeploy-commands", "codedeploy-commands-secure"}),
+        target_prefixes=frozenset({"CodeDeployCommandService_v20141006", "CodeDeployCommandService"}),
+        waits=frozenset({"PollHostCommand"}),
+    )
+
+
+def _longshore(store: Store, page_secret: bytes) -> Service:
+    return Service(
+        model=models.load("longshore"),
+        handlers=handlers(store, (access_keys,), limits=Limits(), page_secret=page_secret),
+        explain=explain_as("InvalidInputException"),
+        signing_names=frozenset({"longshore"}),
+        target_prefixes=frozenset({"Longshore_20261123"}),
+    )
+
+
+def _s3(settings: Settings, keys: Keyring) -> ASGIApp:
+    return S3(ObjectStore(settings.data_dir / "onebox" / "s3"), keys, now=time.time)
+
+
+def _private(path: Path) -> Path:
+    """The database holds keys: nobody else may read it, from its first byte on."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    return path

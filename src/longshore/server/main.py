@@ -1,0 +1,132 @@
+"""Runs the control plane: bind, start, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from longshore.server.app import ControlPlane, build
+from longshore.server.credentials import write_credentials
+from longshore.server.settings import Settings
+
+log = structlog.get_logger()
+
+#: Requests at work when the server stops get this long, seconds.
+_GRACE = 10
+#: An idle connection is kept longer than an agent's pause between two commands, seconds.
+_KEEP_ALIVE = 120
+
+
+def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
+    _log_to_stderr()
+    _allow_many_connections()
+    listening = _bind(settings)
+    port: int = listening.getsockname()[1]
+    plane = build(settings, port=port)
+    path = write_credentials(settings, plane.root_key)
+
+    @contextlib.asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        plane.store.wakeup.attach(asyncio.get_running_loop())
+        await asyncio.to_thread(plane.engine.start)
+        announce(settings, port, path)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(plane.engine.stop)
+            await asyncio.to_thread(plane.store.close)
+
+    server = _Server(
+        uvicorn.Config(
+            _with_lifespan(plane.app, lifespan),
+            lifespan="on",
+            http="httptools",
+            loop="uvloop",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=_GRACE,
+            ssl_certfile=settings.tls_cert and str(settings.tls_cert),
+            ssl_keyfile=settings.tls_key and str(settings.tls_key),
+        ),
+        plane,
+    )
+    server.run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which lets go of held polls when it stops: they would keep it for up to 45 seconds."""
+
+    def __init__(self, config: uvicorn.Config, plane: ControlPlane) -> None:
+        super().__init__(config)
+        self._plane = plane
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._plane.waiting.close()
+        await super().shutdown(sockets)
+
+
+def _with_lifespan(app: Any, lifespan: Callable[[], contextlib.AbstractAsyncContextManager[None]]) -> Any:
+    """`app`, answering the lifespan protocol too."""
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        await receive()
+        try:
+            async with lifespan():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            log.exception("lifespan_failed")
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return both
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((settings.host, settings.port))
+    listening.set_inheritable(False)
+    return listening
+
+
+def _allow_many_connections() -> None:
+    """One held connection a host: the usual 1,024 files would be the first thing to run out."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _log_to_stderr() -> None:
+    render: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    level = os.environ.get("LONGSHORE_LOG_LEVEL", "info")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.dict_tracebacks,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

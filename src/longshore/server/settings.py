@@ -1,0 +1,72 @@
+"""What an operator says when starting the control plane, checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """The settings cannot work; the message says what to change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How one control plane runs."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    #: 0 picks a free one.
+    port: int = 8420
+    #: Twelve digits: the first account, made at the first start.
+    account_id: str = "000000000000"
+    #: Region that the printed exports name; every region works.
+    region: str = "us-east-1"
+    #: The address by which clients and agents reach this server; None: where it listens.
+    public_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    #: Listen beyond loopback without TLS: the operator has said so.
+    insecure: bool = False
+    #: Most hosts one deployment may have.
+    max_targets: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9]{12}", self.account_id):
+            raise SettingsError(f"An account id has twelve digits, and {self.account_id!r} has not.")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsError("TLS needs both a certificate and its key: give --tls-cert and --tls-key together.")
+        if not (self.is_loopback or self.tls_cert or self.insecure):
+            raise SettingsError(
+                f"{self.host} can be reached from other machines, and without TLS everybody on the way can read and "
+                "change what is deployed. Give --tls-cert and --tls-key, or listen on 127.0.0.1, "
+                "or say --insecure if something in front of this server does TLS."
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls_cert is None else "https"
+
+    def url(self, port: int) -> str:
+        """Where the server is reached from this machine, listening on `port`."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # asks, does not bind
+        return f"{self.scheme}://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Split ``HOST:PORT``; raises SettingsError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"--listen takes HOST:PORT, as in 127.0.0.1:8420, and not {text!r}.")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,103 @@
+"""Applications: the names under which revisions and deployment groups are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, update
+
+from longshore.domain.config import ComputePlatform
+from longshore.domain.ids import Scope, new_id
+from longshore.store import deployment_groups, resource_tags
+from longshore.store.database import Transaction
+from longshore.store.tables import applications, deployments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Application:
+    """An application. Its id survives a rename; one made anew under an old name has another (S1.7)."""
+
+    id: str
+    name: str
+    compute_platform: ComputePlatform
+    #: Epoch seconds.
+    create_time: float
+    scope: Scope
+
+
+def find(tx: Transaction, scope: Scope, name: str) -> Application | None:
+    row = tx.execute(select(applications).where(_in(scope), applications.c.name == name)).one_or_none()
+    return None if row is None else _application(row)
+
+
+def by_id(tx: Transaction, application_id: str) -> Application | None:
+    row = tx.execute(select(applications).where(applications.c.id == application_id)).one_or_none()
+    return None if row is None else _application(row)
+
+
+def several(tx: Transaction, scope: Scope, names: Sequence[str]) -> dict[str, Application]:
+    """Those of these names that exist, by name."""
+    rows = tx.execute(select(applications).where(_in(scope), applications.c.name.in_(names)))
+    return {row.name: _application(row) for row in rows}
+
+
+def names(tx: Transaction, scope: Scope, *, after: str | None, count: int) -> list[str]:
+    """The first `count` names that follow `after`, in order."""
+    query = select(applications.c.name).where(_in(scope)).order_by(applications.c.name).limit(count)
+    if after is not None:
+        query = query.where(applications.c.name > after)
+    return list(tx.execute(query).scalars())
+
+
+def number(tx: Transaction, scope: Scope) -> int:
+    """How many applications the account has in this region."""
+    return int(tx.execute(select(func.count()).select_from(applications).where(_in(scope))).scalar_one())
+
+
+def create(tx: Transaction, scope: Scope, *, name: str, platform: ComputePlatform, now: float) -> Application:
+    """Make an application; the caller has seen that its name is free."""
+    made = Application(id=new_id(), name=name, compute_platform=platform, create_time=now, scope=scope)
+    tx.execute(
+        insert(applications).values(
+            id=made.id,
+            account=scope.account,
+            region=scope.region,
+            name=name,
+            compute_platform=platform,
+            create_time=now,
+        )
+    )
+    return made
+
+
+def rename(tx: Transaction, application_id: str, name: str) -> None:
+    """Give an application another name; its groups, revisions and past deployments follow (S12.5)."""
+    tx.execute(update(applications).where(applications.c.id == application_id).values(name=name))
+    tx.execute(update(deployments).where(deployments.c.application_id == application_id).values(application_name=name))
+
+
+def remove(tx: Transaction, application: Application, *, by: str, now: float) -> None:
+    """Delete an application with its groups, revisions, tags and ended deployments (S1.19).
+
+    Deployments still under way are asked to stop, in the name of `by`; the engine ends them and finds the application
+    gone.
+    """
+    deployment_groups.end_deployments(tx, deployments.c.application_id == application.id, by=by, now=now)
+    resource_tags.clear(tx, [application.id, *deployment_groups.ids(tx, application.id)])
+    tx.execute(delete(applications).where(applications.c.id == application.id))
+
+
+def _in(scope: Scope) -> ColumnElement[bool]:
+    return and_(applications.c.account == scope.account, applications.c.region == scope.region)
+
+
+def _application(row: Row[Any]) -> Application:
+    return Application(
+        id=row.id,
+        name=row.name,
+        compute_platform=ComputePlatform(row.compute_platform),
+        create_time=row.create_time,
+        scope=Scope(row.account, row.region),
+    )

@@ -1,0 +1,263 @@
+"""The database: open it, read it, write it; everything that differs by dialect is here.
+
+Writes are grouped: one thread takes whatever is waiting and commits it together, each write under its own savepoint,
+so that a fleet reporting at once costs one fsync and not hundreds. A write is done when its commit is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+from sqlalchemy.engine import URL, make_url
+
+from longshore.store import migrations
+from longshore.store.wakeup import Topic, Wakeup
+
+T = TypeVar("T")
+
+#: Most writes in one transaction; bounds how long a reader of fresh rows waits behind a crowd.
+_GROUP = 256
+#: How long a statement may wait for another process's lock, milliseconds.
+_BUSY_TIMEOUT_MS = 10_000
+#: How long a caller waits for its turn and its commit, seconds; far beyond any healthy disk.
+_WRITE_TIMEOUT = 60.0
+
+
+class StoreClosedError(Exception):
+    """The server is stopping; nothing was written."""
+
+
+class Transaction:
+    """One unit of work: all of it is committed, or none."""
+
+    __slots__ = ("_cursor", "connection", "hints")
+
+    def __init__(self, connection: Connection) -> None:
+        #: For SQLAlchemy Core.
+        self.connection = connection
+        #: Topics to tell once this is committed.
+        self.hints: list[Topic] = []
+        self._cursor: Any = None
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
+        """Run a Core statement."""
+        return self.connection.execute(statement, parameters)
+
+    def hot(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """Run SQL text with `?` marks through the driver, for the few statements that every host pays for.
+
+        Returns the driver's cursor. Core's building and running of a statement costs some 90 µs; this, a few.
+        """
+        if self._cursor is None:
+            self._cursor = self.connection.connection.cursor()
+        self._cursor.execute(sql, parameters)
+        return self._cursor
+
+    def tell(self, topic: Topic) -> None:
+        """Hint at this topic after the commit."""
+        self.hints.append(topic)
+
+
+class _Waiting:
+    """A queued piece of work, and where its outcome goes."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop | None) -> None:
+        self.work = work
+        self.loop = loop
+        self.future: Any = Future() if loop is None else loop.create_future()
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def deliver(self) -> None:
+        if self.future.done():  # the caller has gone away
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+def _deliver_all(several: list[_Waiting]) -> None:
+    for waiting in several:
+        waiting.deliver()
+
+
+class _Group:
+    """A thread that runs waiting work together in one transaction after another."""
+
+    def __init__(self, name: str, engine: Engine, wakeup: Wakeup | None) -> None:
+        self._engine = engine
+        self._wakeup = wakeup
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def put(self, waiting: _Waiting) -> None:
+        if self._closed:
+            raise StoreClosedError("the database is closed")
+        self._queue.put(waiting)
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        with self._engine.connect() as connection:
+            while (group := self._next_group()) is not None:
+                self._run_group(connection, group)
+                self._deliver(group)
+
+    def _next_group(self) -> list[_Waiting] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        group = [first]
+        with contextlib.suppress(queue.Empty):
+            while len(group) < _GROUP:
+                following = self._queue.get_nowait()
+                if following is None:
+                    self._queue.put(None)
+                    break
+                group.append(following)
+        return group
+
+    def _run_group(self, connection: Connection, group: list[_Waiting]) -> None:
+        transaction = Transaction(connection)
+        try:
+            with connection.begin():
+                for waiting in group:
+                    self._run_one(transaction, waiting)
+        except Exception as error:
+            # The commit failed, or the database itself did: nobody in this group may believe otherwise.
+            for waiting in group:
+                waiting.error = error
+            return
+        if self._wakeup is not None and transaction.hints:
+            self._wakeup.publish(set(transaction.hints))
+
+    def _run_one(self, transaction: Transaction, waiting: _Waiting) -> None:
+        writes = self._wakeup is not None
+        hinted = len(transaction.hints)
+        if writes:
+            transaction.hot("SAVEPOINT one")
+        try:
+            waiting.result = waiting.work(transaction)
+        except Exception as error:
+            waiting.error = error
+            if writes:
+                transaction.hot("ROLLBACK TO SAVEPOINT one")
+                del transaction.hints[hinted:]
+        if writes:
+            transaction.hot("RELEASE SAVEPOINT one")
+
+    def _deliver(self, group: list[_Waiting]) -> None:
+        """Hand results over, with one wake-up of each event loop for the whole group."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        for waiting in group:
+            if waiting.loop is None:
+                waiting.deliver()
+            else:
+                by_loop.setdefault(waiting.loop, []).append(waiting)
+        for loop, several in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
+                loop.call_soon_threadsafe(_deliver_all, several)
+
+
+class Store:
+    """The one way to the rows.
+
+    `read` and `write` block and are for threads; `peek` and `submit` are for the event loop. What is given to them is a
+    function of a `Transaction`; it must not wait for anything else.
+    """
+
+    def __init__(self, url: str | URL, wakeup: Wakeup) -> None:
+        """Open the database at `url`, bringing its schema up to date first.
+
+        Raises:
+            migrations.NewerSchemaError: a newer Longshore has written this database.
+        """
+        self.wakeup = wakeup
+        self._writing = _engine(url, begin="BEGIN IMMEDIATE")
+        self._reading = _engine(url, begin="BEGIN")
+        migrations.upgrade(self._writing)
+        self._writer = _Group("store-writer", self._writing, wakeup)
+        self._reader = _Group("store-reader", self._reading, None)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a transaction and return its result once it is committed; its exception undoes it alone."""
+        waiting = _Waiting(work, None)
+        self._writer.put(waiting)
+        result: T = waiting.future.result(timeout=_WRITE_TIMEOUT)
+        return result
+
+    async def submit(self, work: Callable[[Transaction], T]) -> T:
+        """`write`, for the event loop."""
+        waiting = _Waiting(work, asyncio.get_running_loop())
+        self._writer.put(waiting)
+        return cast("T", await asyncio.wait_for(waiting.future, _WRITE_TIMEOUT))
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one consistent view of the rows, and return its result."""
+        with self._reading.connect() as connection, connection.begin():
+            return work(Transaction(connection))
+
+    async def fetch(self, work: Callable[[Transaction], T]) -> T:
+        """`read`, for the event loop, on a thread of its own: for reads that may take long."""
+        return await asyncio.to_thread(self.read, work)
+
+    async def peek(self, work: Callable[[Transaction], T]) -> T:
+        """`read`, for the event loop, sharing one view with every other waiting peek: for one quick statement."""
+        waiting = _Waiting(work, asyncio.get_running_loop())
+        self._reader.put(waiting)
+        return cast("T", await asyncio.wait_for(waiting.future, _WRITE_TIMEOUT))
+
+    def close(self) -> None:
+        """Commit what is waiting, and close."""
+        self._writer.close()
+        self._reader.close()
+        self._writing.dispose()
+        self._reading.dispose()
+
+
+def sqlite_url(path: Path) -> URL:
+    """The URL of the embedded database in this file."""
+    return URL.create("sqlite", database=str(path))
+
+
+def _engine(url: str | URL, *, begin: str) -> Engine:
+    engine = create_engine(make_url(url), pool_size=8, max_overflow=8)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        # Python's driver must not begin transactions by itself: we say which kind we want.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-16000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,233 @@
+"""Deployment groups: where an application's revisions are deployed to, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+
+from longshore.domain.deployment import ACTIVE_STATUSES, FINAL_STATUSES, DeploymentStatus
+from longshore.domain.ids import Scope, new_id
+from longshore.store import resource_tags, wakeup
+from longshore.store.database import Transaction
+from longshore.store.tables import deployment_groups, deployments
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeploymentGroup:
+    """A deployment group. Its id survives a rename; agents keep their files on a host under it (S1.7)."""
+
+    id: str
+    application_id: str
+    name: str
+    deployment_config_name: str
+    service_role_arn: str
+    #: The other members of DeploymentGroupInfo that a user sets, as the API spells them.
+    document: dict[str, Any]
+    #: Location and identity of the revision deployed last with success (S7.24).
+    target_revision: dict[str, Any] | None = None
+    target_revision_identity: str | None = None
+    last_successful_deployment_id: str | None = None
+    last_attempted_deployment_id: str | None = None
+    #: The deployment that holds the group until it ends (S6.2).
+    active_deployment_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastDeployment:
+    """What a group tells of a past deployment (S7.25)."""
+
+    id: str
+    status: DeploymentStatus
+    #: Epoch seconds.
+    create_time: float
+    end_time: float | None
+
+
+def find(tx: Transaction, application_id: str, name: str) -> DeploymentGroup | None:
+    row = tx.execute(
+        select(deployment_groups).where(
+            deployment_groups.c.application_id == application_id, deployment_groups.c.name == name
+        )
+    ).one_or_none()
+    return None if row is None else _group(row)
+
+
+def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
+    row = tx.execute(select(deployment_groups).where(deployment_groups.c.id == group_id)).one_or_none()
+    return None if row is None else _group(row)
+
+
+def several(tx: Transaction, application_id: str, names: Sequence[str]) -> dict[str, DeploymentGroup]:
+    """Those of these names that exist in the application, by name."""
+    rows = tx.execute(
+        select(deployment_groups).where(
+            deployment_groups.c.application_id == application_id, deployment_groups.c.name.in_(names)
+        )
+    )
+    return {row.name: _group(row) for row in rows}
+
+
+def names(tx: Transaction, application_id: str, *, after: str | None, count: int) -> list[str]:
+    """The first `count` names that follow `after`, in order."""
+    column = deployment_groups.c.name
+    query = select(column).where(deployment_groups.c.application_id == application_id).order_by(column).limit(count)
+    if after is not None:
+        query = query.where(column > after)
+    return list(tx.execute(query).scalars())
+
+
+def ids(tx: Transaction, application_id: str) -> list[str]:
+    query = select(deployment_groups.c.id).where(deployment_groups.c.application_id == application_id)
+    return list(tx.execute(query).scalars())
+
+
+def number(tx: Transaction, application_id: str) -> int:
+    """How many groups the application has."""
+    query = select(func.count()).select_from(deployment_groups)
+    return int(tx.execute(query.where(deployment_groups.c.application_id == application_id)).scalar_one())
+
+
+def of_ecs_service(tx: Transaction, scope: Scope, *, cluster: str, service: str) -> DeploymentGroup | None:
+    """The group that deploys to this ECS service; there is at most one (E3)."""
+    named = deployment_groups.c.document["ecsServices"][0]
+    row = tx.execute(
+        select(deployment_groups).where(
+            deployment_groups.c.account == scope.account,
+            deployment_groups.c.region == scope.region,
+            named["serviceName"].as_string() == service,
+            named["clusterName"].as_string() == cluster,
+        )
+    ).first()
+    return None if row is None else _group(row)
+
+
+def create(
+    tx: Transaction,
+    scope: Scope,
+    *,
+    application_id: str,
+    name: str,
+    deployment_config_name: str,
+    service_role_arn: str,
+    document: dict[str, Any],
+    now: float,
+) -> DeploymentGroup:
+    """Make a group; the caller has seen that its name is free in the application."""
+    made = DeploymentGroup(
+        id=new_id(),
+        application_id=application_id,
+        name=name,
+        deployment_config_name=deployment_config_name,
+        service_role_arn=service_role_arn,
+        document=document,
+    )
+    tx.execute(
+        insert(deployment_groups).values(
+            id=made.id,
+            account=scope.account,
+            region=scope.region,
+            application_id=application_id,
+            name=name,
+            deployment_config_name=deployment_config_name,
+            service_role_arn=service_role_arn,
+            create_time=now,
+            document=document,
+        )
+    )
+    return made
+
+
+def change(
+    tx: Transaction,
+    group: DeploymentGroup,
+    *,
+    name: str,
+    deployment_config_name: str,
+    service_role_arn: str,
+    document: dict[str, Any],
+) -> None:
+    """Replace what a user sets of a group; a new name is also that of its past deployments."""
+    tx.execute(
+        update(deployment_groups)
+        .where(deployment_groups.c.id == group.id)
+        .values(
+            name=name,
+            deployment_config_name=deployment_config_name,
+            service_role_arn=service_role_arn,
+            document=document,
+        )
+    )
+    if name != group.name:
+        tx.execute(update(deployments).where(deployments.c.group_id == group.id).values(group_name=name))
+
+
+def remove(tx: Transaction, group: DeploymentGroup, *, by: str, now: float) -> None:
+    """Delete a group with its tags and ended deployments (S1.19).
+
+    Deployments still under way are asked to stop, in the name of `by`; the engine ends them and finds the group gone.
+    """
+    end_deployments(tx, deployments.c.group_id == group.id, by=by, now=now)
+    resource_tags.clear(tx, [group.id])
+    tx.execute(delete(deployment_groups).where(deployment_groups.c.id == group.id))
+
+
+def end_deployments(tx: Transaction, among: ColumnElement[bool], *, by: str, now: float) -> None:
+    """Forget the ended deployments among these, and ask for a stop of the others; the engine acts next."""
+    tx.execute(delete(deployments).where(among, deployments.c.status.in_(FINAL_STATUSES)))
+    active = (
+        tx.execute(select(deployments.c.id).where(among, deployments.c.status.in_(ACTIVE_STATUSES))).scalars().all()
+    )
+    if not active:
+        return
+    tx.execute(
+        update(deployments)
+        .where(deployments.c.id.in_(active))
+        .values(stop_requested_by=func.coalesce(deployments.c.stop_requested_by, by), wake_at=now)
+    )
+    for deployment_id in active:
+        tx.tell(wakeup.deployment(deployment_id))
+
+
+def last_deployments(tx: Transaction, groups: Collection[DeploymentGroup]) -> dict[str, LastDeployment]:
+    """What is still known of these groups' last attempted and last successful deployments, by id."""
+    wanted = {
+        deployment_id
+        for group in groups
+        for deployment_id in (group.last_attempted_deployment_id, group.last_successful_deployment_id)
+        if deployment_id is not None
+    }
+    if not wanted:
+        return {}
+    rows = tx.execute(
+        select(deployments.c.id, deployments.c.status, deployments.c.create_time, deployments.c.complete_time).where(
+            deployments.c.id.in_(wanted)
+        )
+    )
+    return {
+        row.id: LastDeployment(
+            id=row.id,
+            status=DeploymentStatus(row.status),
+            create_time=row.create_time,
+            end_time=row.complete_time,
+        )
+        for row in rows
+    }
+
+
+def _group(row: Row[Any]) -> DeploymentGroup:
+    return DeploymentGroup(
+        id=row.id,
+        application_id=row.application_id,
+        name=row.name,
+        deployment_config_name=row.deployment_config_name,
+        service_role_arn=row.service_role_arn,
+        document=row.document,
+        target_revision=row.target_revision,
+        target_revision_identity=row.target_revision_identity,
+        last_successful_deployment_id=row.last_successful_deployment_id,
+        last_attempted_deployment_id=row.last_attempted_deployment_id,
+        active_deployment_id=row.active_deployment_id,
+    )

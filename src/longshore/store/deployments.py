@@ -1,0 +1,342 @@
+"""Deployments: what was asked for, where it stands, and when the engine looks at it next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import and_, case, insert, null, or_, select, update
+
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus, ErrorCode
+from longshore.domain.ids import Scope
+from longshore.store import wakeup
+from longshore.store.database import Transaction
+from longshore.store.tables import deployment_groups, deployments, group_instances, targets
+
+_FINAL = tuple(status.value for status in FINAL_STATUSES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """One deployment; times are epoch seconds."""
+
+    id: str
+    account: str
+    region: str
+    application_id: str
+    group_id: str
+    #: As they were when it was created.
+    application_name: str
+    group_name: str
+    compute_platform: str
+    config_name: str
+    status: DeploymentStatus
+    creator: str
+    create_time: float
+    start_time: float | None
+    complete_time: float | None
+    revision: dict[str, Any]
+    revision_identity: str
+    previous_revision: dict[str, Any] | None
+    #: What else was asked for, as DeploymentInfo spells it.
+    document: dict[str, Any]
+    error_code: str | None
+    error_message: str | None
+    rollback_info: dict[str, Any] | None
+    required_healthy: int | None
+    total_targets: int | None
+    stop_requested_by: str | None
+    bundle: BundleFacts | None
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.account, self.region)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The right to tick one deployment until `lease_until`; a later claim's fence is higher and ends it."""
+
+    deployment_id: str
+    fence: int
+    #: What `wake_at` was set to while the claim lasts; an earlier value means that somebody asked for another look.
+    parked_until: float
+
+
+class LeaseLostError(Exception):
+    """Somebody else has claimed the deployment since; nothing may be written for this tick."""
+
+
+_COLUMNS = [deployments.c[name] for name in Deployment.__dataclass_fields__]
+
+
+def _deployment(row: Any) -> Deployment:
+    values = dict(row)
+    values["status"] = DeploymentStatus(values["status"])
+    values["bundle"] = values["bundle"] and BundleFacts(**values["bundle"])
+    return Deployment(**values)
+
+
+def add(tx: Transaction, deployment: Deployment) -> None:
+    """Record a new deployment, let it hold its group, and have the engine look at it at once."""
+    values = {name: getattr(deployment, name) for name in Deployment.__dataclass_fields__}
+    values["bundle"] = deployment.bundle and asdict(deployment.bundle)
+    tx.execute(insert(deployments).values(**values, wake_at=deployment.create_time))
+    tx.execute(
+        update(deployment_groups)
+        .where(deployment_groups.c.id == deployment.group_id)
+        .values(active_deployment_id=deployment.id, last_attempted_deployment_id=deployment.id)
+    )
+    tx.tell(wakeup.deployment(deployment.id))
+
+
+def find(tx: Transaction, scope: Scope, deployment_id: str) -> Deployment | None:
+    """The deployment of this id, if it is in this account and region."""
+    row = (
+        tx.execute(
+            select(*_COLUMNS).where(
+                deployments.c.id == deployment_id,
+                deployments.c.account == scope.account,
+                deployments.c.region == scope.region,
+            )
+        )
+        .mappings()
+        .one_or_none()
+    )
+    return None if row is None else _deployment(row)
+
+
+def get(tx: Transaction, deployment_id: str) -> Deployment | None:
+    """The deployment of this id, whoever's it is: for the engine."""
+    row = tx.execute(select(*_COLUMNS).where(deployments.c.id == deployment_id)).mappings().one_or_none()
+    return None if row is None else _deployment(row)
+
+
+def find_all(tx: Transaction, scope: Scope, deployment_ids: Sequence[str]) -> list[Deployment]:
+    """These deployments in the order asked; those not in this account and region are left out."""
+    rows = tx.execute(
+        select(*_COLUMNS).where(
+            deployments.c.id.in_(deployment_ids),
+            deployments.c.account == scope.account,
+            deployments.c.region == scope.region,
+        )
+    ).mappings()
+    found = {row["id"]: _deployment(row) for row in rows}
+    return [found[one] for one in deployment_ids if one in found]
+
+
+def page(
+    tx: Transaction,
+    scope: Scope,
+    *,
+    group_id: str | None,
+    statuses: Sequence[str] | None,
+    since: float | None,
+    until: float | None,
+    before: tuple[float, str] | None,
+    limit: int,
+) -> list[tuple[float, str]]:
+    """Creation times and ids, newest first, before a position; bounds are inclusive."""
+    created, identifier = deployments.c.create_time, deployments.c.id
+    query = select(created, identifier).order_by(created.desc(), identifier.desc()).limit(limit)
+    if group_id is not None:
+        query = query.where(deployments.c.group_id == group_id)
+    else:
+        query = query.where(deployments.c.account == scope.account, deployments.c.region == scope.region)
+    if statuses:
+        query = query.where(deployments.c.status.in_(statuses))
+    if since is not None:
+        query = query.where(created >= since)
+    if until is not None:
+        query = query.where(created <= until)
+    if before is not None:
+        query = query.where(or_(created < before[0], and_(created == before[0], identifier < before[1])))
+    return [(row[0], row[1]) for row in tx.execute(query)]
+
+
+def count_active(tx: Transaction, scope: Scope) -> int:
+    """How many deployments of this account and region have not ended."""
+    row = tx.hot(
+        "SELECT count(*) FROM deployments WHERE wake_at IS NOT NULL AND account = ? AND region = ?",
+        (scope.account, scope.region),
+    ).fetchone()
+    return int(row[0])
+
+
+def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> None:
+    """Have the engine stop this deployment; who asked first is kept."""
+    tx.hot(
+        "UPDATE deployments SET stop_requested_by = coalesce(stop_requested_by, ?), wake_at = ?"
+        " WHERE id = ? AND wake_at IS NOT NULL",
+        (by, now, deployment_id),
+    )
+    tx.tell(wakeup.deployment(deployment_id))
+
+
+def wake(tx: Transaction, deployment_id: str, now: float) -> None:
+    """Have the engine look at this deployment soon; costs no write when it was going to anyway."""
+    done = tx.hot("UPDATE deployments SET wake_at = ? WHERE id = ? AND wake_at > ?", (now, deployment_id, now))
+    if done.rowcount:
+        tx.tell(wakeup.deployment(deployment_id))
+
+
+# What follows is the engine's.
+
+
+def claim_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: int) -> list[Claim]:
+    """Take up to `limit` deployments that are due and that nobody is ticking, for `lease` seconds."""
+    rows = tx.hot(
+        "SELECT id FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
+        " AND (lease_until IS NULL OR lease_until <= ?) ORDER BY wake_at LIMIT ?",
+        (now, now, limit),
+    ).fetchall()
+    claims = []
+    for (deployment_id,) in rows:
+        row = tx.hot(
+            "UPDATE deployments SET lease_owner = ?, lease_until = ?, wake_at = ?, fence = fence + 1"
+            " WHERE id = ? RETURNING fence",
+            (owner, now + lease, now + lease, deployment_id),
+        ).fetchone()
+        claims.append(Claim(deployment_id=deployment_id, fence=row[0], parked_until=now + lease))
+    return claims
+
+
+def first_wake_at(tx: Transaction) -> float | None:
+    """When the next deployment may be claimed."""
+    row = tx.hot(
+        "SELECT min(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END)"
+        " FROM deployments WHERE wake_at IS NOT NULL"
+    ).fetchone()
+    wake_at: float | None = row[0]
+    return wake_at
+
+
+def check_claim(tx: Transaction, claim: Claim) -> None:
+    """Raise LeaseLostError unless this claim is the latest: the fence against a tick that slept too long."""
+    row = tx.hot("SELECT fence FROM deployments WHERE id = ?", (claim.deployment_id,)).fetchone()
+    if row is None or row[0] != claim.fence:
+        raise LeaseLostError(claim.deployment_id)
+
+
+def release(tx: Transaction, claim: Claim, *, wake_at: float) -> None:
+    """Give the deployment back until `wake_at`, or sooner if somebody asked for a look during the tick."""
+    row = tx.hot(
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL,"
+        " wake_at = CASE WHEN wake_at < ? THEN wake_at ELSE ? END WHERE id = ? RETURNING wake_at",
+        (claim.parked_until, wake_at, claim.deployment_id),
+    ).fetchone()
+    if row[0] is not None and row[0] < wake_at:
+        tx.tell(wakeup.deployment(claim.deployment_id))
+
+
+def begin(
+    tx: Transaction, deployment_id: str, *, now: float, bundle: BundleFacts | None, required: int, total: int
+) -> None:
+    """Move a deployment from Created to InProgress."""
+    tx.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id)
+        .values(
+            status=DeploymentStatus.IN_PROGRESS.value,
+            start_time=now,
+            bundle=None if bundle is None else asdict(bundle),
+            required_healthy=required,
+            total_targets=total,
+        )
+    )
+
+
+def finish(
+    tx: Transaction,
+    deployment_id: str,
+    *,
+    status: DeploymentStatus,
+    code: ErrorCode | None,
+    message: str | None,
+    now: float,
+    rollback_info: dict[str, Any] | None = None,
+) -> None:
+    """End a deployment and free its group; the engine looks at it no more."""
+    tx.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id)
+        .values(
+            status=status.value,
+            error_code=None if code is None else code.value,
+            error_message=message,
+            complete_time=now,
+            rollback_info=rollback_info,
+            wake_at=None,
+            lease_owner=None,
+            lease_until=None,
+        )
+    )
+    tx.execute(
+        update(deployment_groups)
+        .where(deployment_groups.c.active_deployment_id == deployment_id)
+        .values(active_deployment_id=None)
+    )
+    tx.tell(wakeup.deployment(deployment_id))
+
+
+def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) -> None:
+    """Bring what the group knows of its hosts up to date after a deployment ended (S2.18, S2.19)."""
+    known = tx.execute(
+        select(deployment_groups.c.target_revision_identity).where(deployment_groups.c.id == deployment.group_id)
+    ).one_or_none()
+    if known is None:  # the group was deleted meanwhile
+        return
+    current = known[0]
+    # Hosts that were attempted: their own result. One that failed is no longer known to run what it ran.
+    tx.hot(
+        "INSERT INTO group_instances (group_id, target_id, healthy, revision_identity)"
+        " SELECT ?, target_id, CASE status WHEN 'Succeeded' THEN 1 ELSE 0 END,"
+        " CASE status WHEN 'Succeeded' THEN ? END FROM targets"
+        " WHERE deployment_id = ? AND (status IN ('Succeeded', 'Failed') OR position > 0)"
+        " ON CONFLICT (group_id, target_id) DO UPDATE SET healthy = excluded.healthy, revision_identity = CASE"
+        " WHEN excluded.healthy = 0 AND group_instances.revision_identity <> ?"
+        " THEN group_instances.revision_identity ELSE excluded.revision_identity END",
+        (deployment.group_id, deployment.revision_identity, deployment.id, current or ""),
+    )
+    if not succeeded:
+        return
+    # Hosts that the successful deployment did not reach are unhealthy; the ones that were Current are Unknown now.
+    tx.execute(
+        update(group_instances)
+        .where(
+            group_instances.c.group_id == deployment.group_id,
+            group_instances.c.target_id.in_(
+                select(targets.c.target_id).where(
+                    targets.c.deployment_id == deployment.id, targets.c.status != "Succeeded"
+                )
+            ),
+        )
+        .values(
+            healthy=False,
+            revision_identity=case(
+                (group_instances.c.revision_identity == (current or ""), null()),
+                else_=group_instances.c.revision_identity,
+            ),
+        )
+    )
+    tx.execute(
+        update(deployment_groups)
+        .where(deployment_groups.c.id == deployment.group_id)
+        .values(
+            target_revision=deployment.revision,
+            target_revision_identity=deployment.revision_identity,
+            last_successful_deployment_id=deployment.id,
+        )
+    )
+
+
+def group_health(tx: Transaction, group_id: str) -> dict[str, tuple[bool, str | None]]:
+    """What the group knows of each host: healthy, and the identity of the revision it runs."""
+    rows = tx.execute(
+        select(group_instances.c.target_id, group_instances.c.healthy, group_instances.c.revision_identity).where(
+            group_instances.c.group_id == group_id
+        )
+    )
+    return {row[0]: (bool(row[1]), row[2]) for row in rows}

@@ -1,0 +1,29 @@
+"""Values the control plane makes once and keeps in its database, so that every replica has the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import insert, select
+
+from longshore.store.database import Transaction
+from longshore.store.tables import server_secrets
+
+#: What hosts pin: base64 of the raw public key that specifications are signed with.
+SPECIFICATION_SIGNER_PUBLIC = "specification-signer-public"
+
+
+def find(tx: Transaction, name: str) -> str | None:
+    """The value of this name, if it has been made."""
+    kept = tx.execute(select(server_secrets.c.value).where(server_secrets.c.name == name)).scalar_one_or_none()
+    return None if kept is None else str(kept)
+
+
+def get_or_make(tx: Transaction, name: str, make: Callable[[], str]) -> str:
+    """The value of this name; made and kept the first time it is asked for."""
+    kept = find(tx, name)
+    if kept is not None:
+        return kept
+    made = make()
+    tx.execute(insert(server_secrets).values(name=name, value=made))
+    return made

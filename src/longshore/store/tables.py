@@ -1,0 +1,224 @@
+"""Every table. Times are epoch seconds; JSON columns hold the API's own spelling.
+
+Each row belongs to an (account, region), by itself or through the row it hangs on.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _scope() -> tuple[Column[str], Column[str]]:
+    return Column("account", String(12), nullable=False), Column("region", String(64), nullable=False)
+
+
+#: Values the control plane makes once and keeps: signing keys, the pagination secret.
+server_secrets = Table(
+    "server_secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("access_key_id", String(128), primary_key=True),
+    Column("secret_access_key", String(128), nullable=False),
+    Column("account", String(12), nullable=False),
+    Column("principal_arn", String(512), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("create_time", Float, nullable=False),
+    Index(None, "account", "principal_arn"),
+)
+
+applications = Table(
+    "applications",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    *_scope(),
+    Column("name", String(100), nullable=False),
+    Column("compute_platform", String(16), nullable=False),
+    Column("create_time", Float, nullable=False),
+    Index(None, "account", "region", "name", unique=True),
+)
+
+deployment_configs = Table(
+    "deployment_configs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    *_scope(),
+    Column("name", String(100), nullable=False),
+    Column("compute_platform", String(16), nullable=False),
+    Column("create_time", Float, nullable=False),
+    #: minimumHealthyHosts, trafficRoutingConfig and zonalConfig as they were asked for.
+    Column("document", JSON, nullable=False),
+    Index(None, "account", "region", "name", unique=True),
+)
+
+deployment_groups = Table(
+    "deployment_groups",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    *_scope(),
+    Column("application_id", String(36), ForeignKey("applications.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("deployment_config_name", String(100), nullable=False),
+    Column("service_role_arn", Text, nullable=False),
+    Column("create_time", Float, nullable=False),
+    #: The other members of DeploymentGroupInfo that a user sets, as they were asked for.
+    Column("document", JSON, nullable=False),
+    #: Revision of the last successful deployment (S7.24), and its identity (domain.revision.identity).
+    Column("target_revision", JSON),
+    Column("target_revision_identity", Text),
+    Column("last_successful_deployment_id", String(16)),
+    Column("last_attempted_deployment_id", String(16)),
+    #: The deployment that holds the group until it ends (S6.2).
+    Column("active_deployment_id", String(16)),
+    Index(None, "application_id", "name", unique=True),
+    Index(None, "account", "region", "deployment_config_name"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("application_id", String(36), ForeignKey("applications.id", ondelete="CASCADE"), nullable=False),
+    #: domain.revision.identity of the location.
+    Column("identity", Text, nullable=False),
+    Column("location", JSON, nullable=False),
+    Column("revision_type", String(32), nullable=False),
+    Column("s3_bucket", Text),
+    Column("s3_key", Text),
+    Column("description", Text),
+    Column("register_time", Float, nullable=False),
+    Column("first_used_time", Float),
+    Column("last_used_time", Float),
+    Index(None, "application_id", "identity", unique=True),
+)
+
+#: On-premises instances. A deregistered one keeps its row until its name is registered again (S8.6).
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    *_scope(),
+    Column("name", String(100), nullable=False),
+    Column("arn", Text, nullable=False),
+    Column("iam_user_arn", Text),
+    Column("iam_session_arn", Text),
+    Column("register_time", Float, nullable=False),
+    Column("deregister_time", Float),
+    Index(None, "account", "region", "name", unique=True),
+    Index(None, "account", "region", "iam_user_arn"),
+    Index(None, "account", "region", "iam_session_arn"),
+)
+
+instance_tags = Table(
+    "instance_tags",
+    metadata,
+    Column("instance_id", Integer, ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", String(256), primary_key=True),
+)
+
+#: Tags of applications and deployment groups (TagResource), by the resource's id, so that they survive a rename.
+resource_tags = Table(
+    "resource_tags",
+    metadata,
+    Column("resource_id", String(36), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+
+#: What a deployment group knows of each host it has deployed to (S2.11).
+group_instances = Table(
+    "group_instances",
+    metadata,
+    Column("group_id", String(36), ForeignKey("deployment_groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("target_id", String(100), primary_key=True),
+    Column("healthy", Boolean, nullable=False),
+    #: Identity of the revision that runs there; NULL where nobody knows.
+    Column("revision_identity", Text),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    *_scope(),
+    Column("application_id", String(36), nullable=False),
+    Column("group_id", String(36), nullable=False),
+    #: Names as they were at creation: the application or group may be gone by the time somebody asks.
+    Column("application_name", String(100), nullable=False),
+    Column("group_name", String(100), nullable=False),
+    Column("compute_platform", String(16), nullable=False),
+    Column("config_name", String(100), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("creator", String(64), nullable=False),
+    Column("create_time", Float, nullable=False),
+    Column("start_time", Float),
+    Column("complete_time", Float),
+    #: The revision's location and identity; the group's target revision when this was created.
+    Column("revision", JSON, nullable=False),
+    Column("revision_identity", Text, nullable=False),
+    Column("previous_revision", JSON),
+    #: The rest of what was asked for, and of what the group said then, as DeploymentInfo spells it.
+    Column("document", JSON, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    Column("rollback_info", JSON),
+    #: Hosts that must stay healthy, fixed at the start (S2.3).
+    Column("required_healthy", Integer),
+    Column("total_targets", Integer),
+    #: Where agents get the bundle, and what the engine found it to be (domain.bundle.BundleFacts); set at the start.
+    Column("bundle", JSON),
+    #: Who asked for a stop; set means stop.
+    Column("stop_requested_by", Text),
+    # The engine's own: when to look next, who is looking, and a number that grows with each claim.
+    Column("wake_at", Float),
+    Column("lease_owner", String(64)),
+    Column("lease_until", Float),
+    Column("fence", Integer, nullable=False, server_default=text("0")),
+    Index(None, "account", "region", "create_time", "id"),
+    Index(None, "group_id", "create_time", "id"),
+    Index(None, "application_id"),
+    Index("ix_deployments_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL")),
+)
+
+targets = Table(
+    "targets",
+    metadata,
+    Column("deployment_id", String(16), ForeignKey("deployments.id", ondelete="CASCADE"), primary_key=True),
+    Column("target_id", String(100), primary_key=True),
+    Column("target_arn", Text, nullable=False),
+    #: Who polls for it: Scope.host of the agent's identifier.
+    Column("host", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    #: domain.health.Turn.
+    Column("turn", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    #: Name of the event at `position`, so that a poll reads no JSON.
+    Column("event", String(32), nullable=False),
+    Column("command", String(8), nullable=False),
+    Column("attempt", String(32), nullable=False),
+    Column("deadline", Float),
+    Column("halted", Boolean, nullable=False, server_default=text("0")),
+    Column("forgives_stop_failures", Boolean, nullable=False, server_default=text("0")),
+    Column("last_updated", Float),
+    #: The lifecycle events as InstanceTarget spells them.
+    Column("events", Text, nullable=False),
+    Index(None, "deployment_id", "status", "turn", "target_id"),
+    Index(None, "host", "deployment_id"),
+    Index("ix_targets_ready", "host", sqlite_where=text("command = 'ready'")),
+    Index("ix_targets_deadline", "deployment_id", "deadline", sqlite_where=text("deadline IS NOT NULL")),
+)

@@ -1,0 +1,285 @@
+"""The hosts of deployments. One row holds all of a host's progress, so that a report is one read and one write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from longshore.domain.deployment import EventStatus, ScriptCode, TargetStatus
+from longshore.domain.health import Turn
+from longshore.domain.target import CommandState, Diagnostics, LifecycleEvent, Target
+from longshore.store import wakeup
+from longshore.store.database import Transaction
+from longshore.store.tables import targets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewTarget:
+    """A host that a deployment is about to have."""
+
+    target_id: str
+    target_arn: str
+    #: Who polls for it (Scope.host).
+    host: str
+    turn: Turn
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetRow:
+    """A host of a deployment, as the API shows it."""
+
+    deployment_id: str
+    target_id: str
+    target_arn: str
+    host: str
+    #: Epoch seconds of the last change of any event.
+    last_updated: float | None
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenCommand:
+    """A command that waits for its host's poll."""
+
+    deployment_id: str
+    target_id: str
+    position: int
+    event: str
+
+
+def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget]) -> None:
+    """Record the hosts of a deployment, all Pending."""
+    rows = [
+        {
+            "deployment_id": deployment_id,
+            "target_id": one.target_id,
+            "target_arn": one.target_arn,
+            "host": one.host,
+            "turn": int(one.turn),
+            **_progress(one.target),
+        }
+        for one in new
+    ]
+    if rows:
+        tx.execute(insert(targets), rows)
+
+
+def counts(tx: Transaction, deployment_id: str) -> dict[TargetStatus, int]:
+    """How many hosts of a deployment stand where; statuses nobody has are absent."""
+    rows = tx.hot("SELECT status, count(*) FROM targets WHERE deployment_id = ? GROUP BY status", (deployment_id,))
+    return {TargetStatus(status): number for status, number in rows.fetchall()}
+
+
+def next_pending(tx: Transaction, deployment_id: str, limit: int) -> list[str]:
+    """The hosts to start next, those with least to lose first (S2.12), by id within a class."""
+    rows = tx.hot(
+        "SELECT target_id FROM targets WHERE deployment_id = ? AND status = 'Pending' ORDER BY turn, target_id LIMIT ?",
+        (deployment_id, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def overdue(tx: Transaction, deployment_id: str, now: float) -> list[str]:
+    """The hosts whose open command got no answer in time."""
+    rows = tx.hot(
+        "SELECT target_id FROM targets WHERE deployment_id = ? AND deadline IS NOT NULL AND deadline <= ?",
+        (deployment_id, now),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def first_deadline(tx: Transaction, deployment_id: str) -> float | None:
+    """When the next open command counts as lost."""
+    row = tx.hot(
+        "SELECT min(deadline) FROM targets WHERE deployment_id = ? AND deadline IS NOT NULL", (deployment_id,)
+    ).fetchone()
+    deadline: float | None = row[0]
+    return deadline
+
+
+def with_status(tx: Transaction, deployment_id: str, status: TargetStatus) -> list[str]:
+    """The ids of the hosts that stand there."""
+    rows = tx.hot("SELECT target_id FROM targets WHERE deployment_id = ? AND status = ?", (deployment_id, status.value))
+    return [row[0] for row in rows.fetchall()]
+
+
+_PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, events"
+
+
+def progress(tx: Transaction, deployment_id: str, target_id: str, *, host: str | None = None) -> Target | None:
+    """A host's progress; with `host`, only if that is who it is."""
+    row = tx.hot(
+        f"SELECT {_PROGRESS}, host FROM targets WHERE deployment_id = ? AND target_id = ?",  # noqa: S608  # fixed names
+        (deployment_id, target_id),
+    ).fetchone()
+    if row is None or (host is not None and row[8] != host):
+        return None
+    return _target(row)
+
+
+def save_progress(tx: Transaction, deployment_id: str, target_id: str, target: Target, now: float) -> None:
+    """Store a host's progress; a command that is ready wakes the host's poll after the commit."""
+    values = _progress(target)
+    row = tx.hot(
+        "UPDATE targets SET status = ?, position = ?, event = ?, command = ?, attempt = ?, deadline = ?, halted = ?,"
+        " events = ?, last_updated = ? WHERE deployment_id = ? AND target_id = ? RETURNING host",
+        (
+            values["status"],
+            values["position"],
+            values["event"],
+            values["command"],
+            values["attempt"],
+            values["deadline"],
+            values["halted"],
+            values["events"],
+            now,
+            deployment_id,
+            target_id,
+        ),
+    ).fetchone()
+    if target.command is CommandState.READY:
+        tx.tell(wakeup.host(row[0]))
+
+
+def open_commands(tx: Transaction, host: str) -> list[OpenCommand]:
+    """The commands that wait for this host, of all its deployments, oldest deadline first."""
+    rows = tx.hot(
+        "SELECT deployment_id, target_id, position, event FROM targets WHERE host = ? AND command = 'ready'"
+        " ORDER BY deadline LIMIT 64",
+        (host,),
+    )
+    return [
+        OpenCommand(deployment_id=row[0], target_id=row[1], position=row[2], event=row[3]) for row in rows.fetchall()
+    ]
+
+
+def of_host(tx: Transaction, deployment_id: str, host: str) -> list[str]:
+    """The targets of this deployment that this host is; one, unless an instance was registered twice over."""
+    rows = tx.hot("SELECT target_id FROM targets WHERE deployment_id = ? AND host = ?", (deployment_id, host))
+    return [row[0] for row in rows.fetchall()]
+
+
+def halt(tx: Transaction, deployment_id: str) -> None:
+    """Let no host of this deployment start another event; running ones may finish theirs."""
+    tx.hot("UPDATE targets SET halted = 1 WHERE deployment_id = ? AND status = 'InProgress'", (deployment_id,))
+
+
+def not_taken_up(tx: Transaction, deployment_id: str) -> list[str]:
+    """The started hosts whose agent has not acknowledged the open command."""
+    rows = tx.hot("SELECT target_id FROM targets WHERE deployment_id = ? AND command = 'ready'", (deployment_id,))
+    return [row[0] for row in rows.fetchall()]
+
+
+def any_running(tx: Transaction, deployment_id: str) -> bool:
+    """Whether some host is executing a lifecycle event at this moment."""
+    row = tx.hot(
+        "SELECT 1 FROM targets WHERE deployment_id = ? AND status = 'InProgress' AND command = 'running' LIMIT 1",
+        (deployment_id,),
+    ).fetchone()
+    return row is not None
+
+
+def grant_grace(tx: Transaction, until: float) -> None:
+    """Let no open command count as lost before `until`: agents could not reach a server that was down."""
+    tx.hot("UPDATE targets SET deadline = ? WHERE deadline IS NOT NULL AND deadline < ?", (until, until))
+
+
+def find(tx: Transaction, deployment_id: str, target_ids: Sequence[str]) -> list[TargetRow]:
+    """These hosts of a deployment, in the order asked; unknown ones are left out."""
+    rows = tx.execute(
+        select(targets).where(targets.c.deployment_id == deployment_id, targets.c.target_id.in_(target_ids))
+    ).mappings()
+    found = {row["target_id"]: _row(row) for row in rows}
+    return [found[target_id] for target_id in target_ids if target_id in found]
+
+
+def page(
+    tx: Transaction, deployment_id: str, *, after: str, limit: int, statuses: Sequence[str] | None = None
+) -> list[str]:
+    """Ids of a deployment's hosts after this one, in id order."""
+    query = (
+        select(targets.c.target_id)
+        .where(targets.c.deployment_id == deployment_id, targets.c.target_id > after)
+        .order_by(targets.c.target_id)
+        .limit(limit)
+    )
+    if statuses is not None:
+        query = query.where(targets.c.status.in_(statuses))
+    return list(tx.execute(query).scalars())
+
+
+def _progress(target: Target) -> dict[str, Any]:
+    return {
+        "status": target.status.value,
+        "position": target.position,
+        "event": target.event.name,
+        "command": target.command.value,
+        "attempt": target.attempt,
+        "deadline": target.deadline,
+        "halted": target.halted,
+        "forgives_stop_failures": target.forgives_stop_failures,
+        "events": json.dumps([event_members(event) for event in target.events], separators=(",", ":")),
+    }
+
+
+def _target(row: Sequence[Any]) -> Target:
+    return Target(
+        status=TargetStatus(row[0]),
+        position=row[1],
+        command=CommandState(row[2]),
+        attempt=row[3],
+        deadline=row[4],
+        halted=bool(row[5]),
+        forgives_stop_failures=bool(row[6]),
+        events=tuple(_event_in(event) for event in json.loads(row[7])),
+    )
+
+
+def _row(row: Any) -> TargetRow:
+    return TargetRow(
+        deployment_id=row["deployment_id"],
+        target_id=row["target_id"],
+        target_arn=row["target_arn"],
+        host=row["host"],
+        last_updated=row["last_updated"],
+        target=_target([row[name] for name in _PROGRESS.split(", ")]),
+    )
+
+
+def event_members(event: LifecycleEvent) -> dict[str, Any]:
+    """A lifecycle event as the API spells it."""
+    members: dict[str, Any] = {"lifecycleEventName": event.name, "status": event.status.value}
+    if event.start_time is not None:
+        members["startTime"] = event.start_time
+    if event.end_time is not None:
+        members["endTime"] = event.end_time
+    if event.diagnostics is not None:
+        members["diagnostics"] = {
+            "errorCode": event.diagnostics.error_code.value,
+            "scriptName": event.diagnostics.script_name,
+            "message": event.diagnostics.message,
+            "logTail": event.diagnostics.log_tail,
+        }
+    return members
+
+
+def _event_in(members: dict[str, Any]) -> LifecycleEvent:
+    said = members.get("diagnostics")
+    return LifecycleEvent(
+        name=members["lifecycleEventName"],
+        status=EventStatus(members["status"]),
+        start_time=members.get("startTime"),
+        end_time=members.get("endTime"),
+        diagnostics=said
+        and Diagnostics(
+            error_code=ScriptCode(said["errorCode"]),
+            script_name=said["scriptName"],
+            message=said["message"],
+            log_tail=said["logTail"],
+        ),
+    )

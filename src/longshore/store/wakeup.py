@@ -1,0 +1,74 @@
+"""Hints that something changed.
+
+A hint may be lost or come for nothing: whoever waits re-reads its rows, and has a time-out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Collection
+
+#: What a hint is about: ("host", identifier) or ("deployment", id).
+Topic = tuple[str, str]
+
+
+def host(identifier: str) -> Topic:
+    """A command became ready for this host."""
+    return ("host", identifier)
+
+
+def deployment(deployment_id: str) -> Topic:
+    """The engine should look at this deployment."""
+    return ("deployment", deployment_id)
+
+
+class Wakeup:
+    """Carries hints from the writer's thread to parked polls (asyncio) and to the engine (threads)."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Topic, set[asyncio.Event]] = defaultdict(set)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine = threading.Event()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver hints to waiters of this loop; called once, before anyone waits."""
+        self._loop = loop
+
+    def publish(self, topics: Collection[Topic]) -> None:
+        """Tell whoever waits for these topics; callable from any thread."""
+        if any(kind == "deployment" for kind, _ in topics):
+            self._engine.set()
+        if self._loop is not None and self._waiting and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, topics)
+
+    def _deliver(self, topics: Collection[Topic]) -> None:
+        for topic in topics:
+            for event in self._waiting.get(topic, ()):
+                event.set()
+
+    def wake_all(self) -> None:
+        """Have every waiter of the loop look again; callable from the loop only."""
+        self._deliver(list(self._waiting))
+
+    def register(self, topic: Topic) -> asyncio.Event:
+        """An event that a hint on this topic sets; give it back with `forget`."""
+        event = asyncio.Event()
+        self._waiting[topic].add(event)
+        return event
+
+    def forget(self, topic: Topic, event: asyncio.Event) -> None:
+        waiting = self._waiting[topic]
+        waiting.discard(event)
+        if not waiting:
+            del self._waiting[topic]
+
+    def wait_for_engine_work(self, timeout: float) -> None:
+        """Block until some deployment wants a look, at most `timeout` seconds."""
+        self._engine.wait(timeout)
+        self._engine.clear()
+
+    def nudge_engine(self) -> None:
+        """Wake the engine without a reason of its own, to stop it quickly."""
+        self._engine.set()

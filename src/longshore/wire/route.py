@@ -1,0 +1,74 @@
+"""Which application answers a request: one port serves every service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from longshore.wire.endpoint import ASGIApp, Endpoint, Receive, Scope, Send
+
+_CREDENTIAL_PARTS = 5
+
+
+class Router:
+    """The application at the top.
+
+    A target the endpoint knows goes to the endpoint; a signature for a service in `by_signing_name` goes there; any
+    other signed request, and an unsigned one for "/" that is no mere look, goes to the endpoint, which says what is
+    wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: `fallback` answers.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        by_signing_name: Mapping[str, ASGIApp],
+        fallback: ASGIApp,
+        *,
+        greeting: str = "Longshore answers AWS API calls here.\n",
+    ) -> None:
+        self._endpoint = endpoint
+        self._by_signing_name = by_signing_name
+        self._fallback = fallback
+        self._greeting = greeting.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._fallback(scope, receive, send)
+        authorization = b""
+        for name, value in scope["headers"]:
+            if name == b"x-amz-target":
+                if self._endpoint.serves(value.decode("latin-1")):
+                    return await self._endpoint(scope, receive, send)
+            elif name == b"authorization":
+                authorization = value
+        if signing_name := _signing_name(authorization, scope["query_string"]):
+            app = self._by_signing_name.get(signing_name, self._endpoint)
+            return await app(scope, receive, send)
+        if scope["path"] != "/":
+            return await self._fallback(scope, receive, send)
+        if scope["method"] in ("GET", "HEAD"):
+            # Agents look at "/" when they start, unsigned, and take any answer for a sign of life.
+            return await self._greet(scope["method"], send)
+        return await self._endpoint(scope, receive, send)
+
+    async def _greet(self, method: str, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(self._greeting))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self._greeting if method == "GET" else b""})
+
+
+def _signing_name(authorization: bytes, query: bytes) -> str | None:
+    """The service a signature says it is for, in the header or a presigned URL; None when there is no SigV4 signature.
+
+    Nothing is verified here: the application chosen does that.
+    """
+    _, found, credential = authorization.partition(b"Credential=")
+    end = b","
+    if not found:
+        _, found, credential = query.partition(b"X-Amz-Credential=")
+        end = b"&"
+    # <key id>/<date>/<region>/<service>/aws4_request; a presigned URL usually escapes the slashes.
+    parts = unquote_to_bytes(credential.partition(end)[0]).split(b"/")
+    if len(parts) < _CREDENTIAL_PARTS or parts[-1] != b"aws4_request":
+        return None
+    return parts[-2].decode("latin-1")

@@ -1,0 +1,78 @@
+"""A service as the wire sees it: a model, and the functions that answer its operations."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.model import OperationModel, ServiceModel
+
+from longshore.wire.constraints import Overlay, Violation
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who signed a request; every row it touches belongs to this account and region."""
+
+    #: Twelve digits.
+    account: str
+    #: The region of the signature's credential scope.
+    region: str
+    #: The principal, e.g. ``arn:aws:iam::000000000000:user/web-1``.
+    arn: str
+    access_key_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One authenticated call of one operation."""
+
+    caller: Caller
+    request_id: str
+    #: Epoch seconds at which the request arrived; operations read no other clock.
+    now: float
+    service: str
+    operation: str
+    #: Request headers by lower-case name, for the few that carry meaning (the agent's version).
+    headers: Mapping[str, str]
+
+
+class AwsError(Exception):
+    """An error as an AWS client will see it: a code of the service's model, a sentence, an HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+#: Answers one operation: the decoded input (members by model name) in, the output members out.
+Handler = Callable[[Call, dict[str, Any]], Awaitable[Mapping[str, Any] | None]]
+
+#: Says which error of the service a broken constraint is. The wire knows no service by name, so each brings its own.
+Explainer = Callable[[OperationModel, Violation], AwsError]
+
+#: May this caller use this operation? Raises AwsError when not.
+Authorizer = Callable[[Call], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What the endpoint needs to serve one AWS service."""
+
+    model: ServiceModel
+    handlers: Mapping[str, Handler]
+    explain: Explainer
+    #: Names a credential scope may carry for this service.
+    signing_names: frozenset[str]
+    #: Values of X-Amz-Target before the dot that mean this service.
+    target_prefixes: frozenset[str]
+    #: Operations that may wait long for their answer; theirs is given up when the client hangs up.
+    waits: frozenset[str] = frozenset()
+    #: Constraints the service documents and its model leaves out.
+    overlay: Overlay = field(default_factory=dict)
