@@ -14,11 +14,11 @@ REFUSED_CAP = 90.0
 
 
 def delay(failures: int, error: WireError | None = None, *, spread: float | None = None) -> float:
-    """Seconds to wait after that many failures in a row (1, 2, …): exponential, with jitter, at least what was asked."""
+    """Seconds to wait after that many failures in a row: exponential, with jitter, at least what was asked."""
     refused = error is not None and not error.is_transient
     first = 1.0 if refused or (error is not None and error.is_throttled) else FIRST_SECONDS
     cap = REFUSED_CAP if refused else AWAY_CAP
     jitter = random.uniform(0.75, 1.25) if spread is None else spread  # noqa: S311 - jitter is no secret
-    wait = min(cap, first * 2 ** min(failures - 1, 16) * jitter)
+    wait: float = min(cap, first * 2.0 ** float(min(failures - 1, 16)) * jitter)
     asked = error.retry_after if error is not None else None
     return max(wait, min(asked, REFUSED_CAP)) if asked else wait

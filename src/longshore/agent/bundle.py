@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import urljoin, urlsplit
-from xml.sax.saxutils import unescape
 
 from longshore.agent import archive, backoff
 from longshore.agent.errors import BundleError
@@ -161,7 +160,7 @@ class _Transfer:
             except (OSError, http.client.HTTPException) as error:
                 raise _CutShortError(f"no answer from {host}: {error or type(error).__name__}") from None
             if response.status in (301, 302, 303, 307, 308) and response.headers.get("location"):
-                return urljoin(url, response.headers["location"])
+                return str(urljoin(url, response.headers["location"]))
             self._read(response)
             return None
 
@@ -238,7 +237,9 @@ def _s3_error(response: http.client.HTTPResponse) -> str:
     found = [
         re.search(rf"<{tag}>([^<]{{1,500}})</{tag}>", body.decode("utf-8", "replace")) for tag in ("Code", "Message")
     ]
-    said = ": ".join(unescape(match.group(1)) for match in found if match)
+    said = ": ".join(match.group(1) for match in found if match)
+    for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&amp;", "&")):
+        said = said.replace(entity, character)
     return said or response.reason
 
 

@@ -93,9 +93,15 @@ class EventLog:
 
 
 def run_event(
-    event: str, scripts: tuple[Script, ...], archive: Path, environment: Mapping[str, str], log: EventLog, observer: Observer,
-    *, grace: float,
-) -> None:  # fmt: skip
+    event: str,
+    scripts: tuple[Script, ...],
+    archive: Path,
+    environment: Mapping[str, str],
+    log: EventLog,
+    observer: Observer,
+    *,
+    grace: float,
+) -> None:
     """Run the scripts in order; the first failure raises `ScriptError` with the log's tail."""
     log.add([f"LifecycleEvent - {event}".encode()])
     for script in scripts:
@@ -200,7 +206,7 @@ class _Run:
                 # No #! line: the shell runs it, as execvp(3) would.
                 with suppress(OSError):
                     return self._spawn(["/bin/sh", *command], environment, options)
-            raise self._failure(f"cannot be started: {error.strerror}{_interpreter_hint(error, self._path)}") from None
+            raise self._failure(f"cannot be started: {error.strerror}{_hint(error, self._path)}") from None
 
     def _spawn(
         self, command: list[str], environment: dict[str, str], options: dict[str, object]
@@ -336,7 +342,7 @@ def _own_name() -> str:
     return str(os.geteuid())
 
 
-def _interpreter_hint(error: OSError, path: Path) -> str:
+def _hint(error: OSError, path: Path) -> str:
     if error.errno != errno.ENOENT:
         return ""
     with suppress(OSError), path.open("rb") as file:

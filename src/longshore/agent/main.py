@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from longshore.agent import config as configuration
 from longshore.agent.config import Config
@@ -25,11 +25,11 @@ EXIT_UNUSABLE = 2
 def run(argv: Sequence[str]) -> int:
     """The command line; returns the exit code: 0 stopped, 1 failed, 2 used or configured wrongly."""
     try:
-        asked = _parser().parse_args(argv)
+        asked = _asked_config(argv)
     except SystemExit as ended:
         return int(ended.code or 0)
     try:
-        config = configuration.load(_config_file(asked.config), os.environ)
+        config = configuration.load(_config_file(asked), os.environ)
         return _run_agent(config)
     except ConfigError as error:
         sys.stderr.write(f"longshore agent: {error}\n")
@@ -39,12 +39,17 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _asked_config(argv: Sequence[str]) -> Path | None:
+    # The command every unit file has; argparse would be a megabyte of the idle poller.
+    if len(argv) == 3 and argv[:2] == ["run", "--config"]:
+        return Path(argv[2])
+    import argparse
+
     parser = argparse.ArgumentParser(prog="longshore agent", description="Deploys revisions on this host.")
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run", help="take and carry out commands until stopped")
     runs.add_argument("--config", metavar="FILE", type=Path, help="the agent's configuration (YAML)")
-    return parser
+    return cast("Path | None", parser.parse_args(argv).config)
 
 
 def _config_file(asked: Path | None) -> Path:
@@ -77,7 +82,9 @@ def _run_agent(config: Config) -> int:
     if pid_file is not None:
         pid_file.write_text(f"{os.getpid()}\n")
     try:
-        return Poller(config, layout, Log(config.log_dir, config.program_name, verbose=config.verbose)).run()
+        return Poller(
+            config, layout, Log(config.log_dir, config.program_name, verbose=config.verbose), host_lock=lock
+        ).run()
     finally:
         if pid_file is not None:
             with suppress(OSError):

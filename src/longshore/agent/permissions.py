@@ -1,4 +1,4 @@
-"""What `permissions` in the AppSpec means for the paths an Install creates (agent.md 4.4). Pure but for user lookups."""
+"""What `permissions` in the AppSpec means for the paths an Install creates (agent.md 4.4). Pure but for look-ups."""
 
 from __future__ import annotations
 

@@ -64,10 +64,11 @@ class _Child:
 class Poller:
     """Polls, hands commands over, and sees to it that each ends."""
 
-    def __init__(self, config: Config, layout: Layout, log: Log) -> None:
+    def __init__(self, config: Config, layout: Layout, log: Log, *, host_lock: int) -> None:
         self._config = config
         self._layout = layout
         self._log = log
+        self._host_lock = host_lock
         self._journal = Journal(layout)
         self._client = CommandClient(
             config.endpoint, config.identity, read_timeout=config.http_read_timeout, auth_policy=config.auth_policy
@@ -108,7 +109,7 @@ class Poller:
             signal.signal(number, self._note_signal)
         self._selector.register(reading, selectors.EVENT_READ, None)
 
-    def _note_signal(self, number: int, _: FrameType | None) -> None:
+    def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def _wait(self, seconds: float) -> None:
@@ -229,6 +230,8 @@ class Poller:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
+            # Held open here, it would hide from us that the poller closed it.
+            ours.close()
             self._become_worker(theirs, deployment_id)
         theirs.close()
         self._selector.register(ours, selectors.EVENT_READ, deployment_id)
@@ -243,7 +246,8 @@ class Poller:
             for number in _STOP_SIGNALS:
                 signal.signal(number, lambda *_: None)
             self._selector.close()
-            for descriptor in self._wake_pipe:
+            # The lock would outlive a killed poller in us, and keep the next one from starting.
+            for descriptor in (self._host_lock, *self._wake_pipe):
                 os.close(descriptor)
             client = self._client.twin()
             self._client.close()

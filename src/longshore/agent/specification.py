@@ -116,8 +116,8 @@ def open_envelope(answer: dict[str, Any], pin: SignerPin) -> dict[str, Any]:
     envelope = container.get("VariantEnvelope")
     if not isinstance(envelope, dict) or container.get("VariantId") != VARIANT:
         raise SpecificationError(
-            f"the control plane sent no {VARIANT} envelope. This agent obeys only specifications signed by a pinned key; "
-            "the PKCS7 envelope of AWS CodeDeploy cannot be pinned. Use a Longshore server, or the official agent."
+            f"the control plane sent no {VARIANT} envelope. This agent obeys only specifications signed by a pinned "
+            "key; the PKCS7 envelope of AWS CodeDeploy cannot be pinned. Use a Longshore server, or the official agent."
         )
     if envelope.get("Format") != FORMAT:
         raise SpecificationError(

@@ -66,9 +66,7 @@ def get_deployment_config(call: Call, asked: GetDeploymentConfigInputTypeDef) ->
 
 
 @reads("ListDeploymentConfigs")
-def list_deployment_configs(
-    call: Call, asked: ListDeploymentConfigsInputTypeDef
-) -> ListDeploymentConfigsOutputTypeDef:
+def list_deployment_configs(call: Call, asked: ListDeploymentConfigsInputTypeDef) -> ListDeploymentConfigsOutputTypeDef:
     def read(after: str | None, count: int) -> list[str]:
         names = deployment_configs.names(call.tx, call.scope)
         return [name for name in names if after is None or name > after][:count]

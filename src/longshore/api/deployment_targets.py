@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from longshore.api.deployments import existing_deployment
 from longshore.api.operations import Call, reads
-from longshore.api.pages import next_token, position
+from longshore.api.pages import page_of_names
 from longshore.domain.deployment import DeploymentStatus, TargetStatus
 from longshore.store import targets
 from longshore.store.deployments import Deployment
@@ -130,17 +130,13 @@ def _page(
     *,
     member: str,
 ) -> dict[str, Any]:
-    query = f"{operation} {deployment.id} {sorted(statuses or ())}"
-    after = position(call, query, token)
-    found = targets.page(
-        call.tx,
-        deployment.id,
-        after=str(after[0]) if after else "",
-        limit=call.limits.page + 1,
-        statuses=statuses,
+    shown, token = page_of_names(
+        call,
+        (operation, deployment.id, sorted(statuses or ())),
+        token,
+        lambda after, count: targets.page(call.tx, deployment.id, after=after or "", limit=count, statuses=statuses),
     )
-    shown = found[: call.limits.page]
-    return {member: shown, "nextToken": next_token(call, query, [shown[-1]]) if len(found) > len(shown) else None}
+    return {member: shown, "nextToken": token}
 
 
 def _checked_statuses(statuses: Sequence[str]) -> Sequence[str]:

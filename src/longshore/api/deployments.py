@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from longshore.api.applications import existing_application
-from longshore.api.deployment_groups import existing_group
+from longshore.api.existing import existing_application, existing_config, existing_group
 from longshore.api.operations import Call, reads, writes
-from longshore.api.pages import next_token, position
-from longshore.api.revisions import check_location
+from longshore.api.pages import page
+from longshore.api.revisions import MAX_DESCRIPTION, check_location
 from longshore.domain import revision
 from longshore.domain.config import ComputePlatform
 from longshore.domain.deployment import DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
-from longshore.store import deployment_configs, deployment_groups, deployments, revisions, targets
+from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
@@ -35,11 +34,9 @@ def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     if "deploymentGroupName" not in asked:
         raise AwsError("DeploymentGroupNameRequiredException", "A deployment group name is required.")
     group = existing_group(call, application, asked["deploymentGroupName"])
-    location = _revision(call, asked, application, group)
+    location = _revision(asked, application, group)
     config_name = asked.get("deploymentConfigName") or group.deployment_config_name
-    config = deployment_configs.find(call.tx, call.scope, config_name)
-    if config is None:
-        raise AwsError("DeploymentConfigDoesNotExistException", f"No deployment configuration is called {config_name}.")
+    config = existing_config(call, config_name)
     if config.platform is not application.compute_platform:
         raise AwsError(
             "InvalidDeploymentConfigNameException",
@@ -89,28 +86,27 @@ def list_deployments(call: Call, asked: t.ListDeploymentsInputTypeDef) -> Any:
         # External ids are CloudFormation's own; no deployment here has one.
         return {"deployments": []}
     window = asked.get("createTimeRange") or {}
-    since, until = window.get("start"), window.get("end")
+    since, until = _seconds(window.get("start")), _seconds(window.get("end"))
     if since is not None and until is not None and until < since:
         raise AwsError("InvalidTimeRangeException", "createTimeRange ends before it starts.")
-    statuses = asked.get("includeOnlyStatuses")
-    query = f"ListDeployments {group_id} {sorted(statuses or ())} {since} {until}"
-    before = position(call, query, asked.get("nextToken"))
-    found = deployments.page(
-        call.tx,
-        call.scope,
-        group_id=group_id,
-        statuses=statuses,
-        since=_seconds(since),
-        until=_seconds(until),
-        before=(float(before[0]), str(before[1])) if before else None,
-        limit=call.limits.page + 1,
+    statuses = sorted(set(asked.get("includeOnlyStatuses") or ()))
+    shown, token = page(
+        call,
+        ("ListDeployments", group_id, statuses, since, until),
+        asked.get("nextToken"),
+        lambda before, count: deployments.page(
+            call.tx,
+            call.scope,
+            group_id=group_id,
+            statuses=statuses,
+            since=since,
+            until=until,
+            before=(float(before[0]), str(before[1])) if before else None,
+            limit=count,
+        ),
+        list,
     )
-    shown = found[: call.limits.page]
-    more = len(found) > len(shown)
-    return {
-        "deployments": [identifier for _, identifier in shown],
-        "nextToken": next_token(call, query, list(shown[-1])) if more else None,
-    }
+    return {"deployments": [identifier for _, identifier in shown], "nextToken": token}
 
 
 @writes("StopDeployment")
@@ -151,13 +147,13 @@ def existing_deployment(call: Call, deployment_id: str) -> Deployment:
 
 
 def _revision(
-    call: Call, asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
+    asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
 ) -> dict[str, Any]:
     location = asked.get("revision")
     if location is None and asked.get("updateOutdatedInstancesOnly") and group.target_revision:
         # S6.21: bringing hosts up to date needs no revision named; the group has one.
         return group.target_revision
-    return check_location(call, location, application.compute_platform)
+    return check_location(location, application.compute_platform)
 
 
 def _require_free(call: Call, application: Application, group: DeploymentGroup) -> None:
@@ -176,6 +172,8 @@ def _require_free(call: Call, application: Application, group: DeploymentGroup) 
 
 
 def _refuse_what_does_not_apply(asked: t.CreateDeploymentInputTypeDef) -> None:
+    if len(asked.get("description", "")) > MAX_DESCRIPTION:
+        raise AwsError("DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters.")
     if asked.get("targetInstances"):
         raise AwsError(
             "InvalidTargetInstancesException", "targetInstances is for blue/green deployments; this one is in place."

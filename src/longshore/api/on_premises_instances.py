@@ -55,9 +55,7 @@ def register_on_premises_instance(call: Call, asked: RegisterOnPremisesInstanceI
             "IamUserArnAlreadyRegisteredException" if user else "IamSessionArnAlreadyRegisteredException",
             f"{user or session} is registered for the on-premises instance {other.name} already.",
         )
-    instances.register(
-        call.tx, call.scope, name=name, iam_user_arn=user, iam_session_arn=session, now=call.now
-    )
+    instances.register(call.tx, call.scope, name=name, iam_user_arn=user, iam_session_arn=session, now=call.now)
 
 
 @writes("DeregisterOnPremisesInstance")
@@ -132,9 +130,7 @@ def add_tags_to_on_premises_instances(call: Call, asked: AddTagsToOnPremisesInst
 
 
 @writes("RemoveTagsFromOnPremisesInstances")
-def remove_tags_from_on_premises_instances(
-    call: Call, asked: RemoveTagsFromOnPremisesInstancesInputTypeDef
-) -> None:
+def remove_tags_from_on_premises_instances(call: Call, asked: RemoveTagsFromOnPremisesInstancesInputTypeDef) -> None:
     """Take every tag, key and value together, off every instance; one it does not have is no matter."""
     tags = _tags(asked["tags"])
     instances.remove_tags(call.tx, _registered(call, asked["instanceNames"]), tags)

@@ -42,9 +42,7 @@ def untag_resource(call: Call, asked: UntagResourceInputTypeDef) -> Mapping[str,
 
 
 @reads("ListTagsForResource")
-def list_tags_for_resource(
-    call: Call, asked: ListTagsForResourceInputTypeDef
-) -> ListTagsForResourceOutputTypeDef:
+def list_tags_for_resource(call: Call, asked: ListTagsForResourceInputTypeDef) -> ListTagsForResourceOutputTypeDef:
     """All tags at once: a resource has fewer than a page holds, so no token is ever given out."""
     resource_id = _find(call, _named(call, asked["ResourceArn"]))
     tags = {} if resource_id is None else resource_tags.tags_of(call.tx, resource_id)
@@ -118,12 +116,14 @@ def _find(call: Call, resource: _Resource) -> str | None:
             raise AwsError(
                 "ArnNotSupportedException", f"{resource.name} is predefined and shared by all; it cannot be tagged."
             )
-        return config and config.id
+        return None if config is None else config.id
     application = applications.find(call.tx, call.scope, resource.name)
-    if application is None or resource.kind == "application":
-        return application and application.id
+    if application is None:
+        return None
+    if resource.kind == "application":
+        return application.id
     group = deployment_groups.find(call.tx, application.id, resource.group)
-    return group and group.id
+    return None if group is None else group.id
 
 
 def _existing(call: Call, resource: _Resource) -> str:

@@ -62,9 +62,7 @@ def register_application_revision(call: Call, asked: RegisterApplicationRevision
     application = existing_application(call, asked["applicationName"])
     description = asked.get("description")
     if len(description or "") > MAX_DESCRIPTION:
-        raise AwsError(
-            "DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters."
-        )
+        raise AwsError("DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters.")
     location = check_location(asked["revision"], application.compute_platform)
     revisions.register(
         call.tx, application.id, location, description=description, now=call.now, refresh_description=True

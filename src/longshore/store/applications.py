@@ -65,7 +65,7 @@ def create(tx: Transaction, scope: Scope, *, name: str, platform: ComputePlatfor
             account=scope.account,
             region=scope.region,
             name=name,
-            compute_platform=platform,
+            compute_platform=platform.value,
             create_time=now,
         )
     )

@@ -38,7 +38,7 @@ def create(tx: Transaction, scope: Scope, config: DeploymentConfig) -> None:
     """Keep a custom config; the caller has seen that its name is free."""
     document: dict[str, Any] = {}
     if config.minimum is not None:
-        document["minimumHealthyHosts"] = {"type": config.minimum.type, "value": config.minimum.value}
+        document["minimumHealthyHosts"] = {"type": config.minimum.type.value, "value": config.minimum.value}
     if config.routing is not None:
         document["trafficRoutingConfig"] = config.routing
     if config.zonal is not None:
@@ -49,7 +49,7 @@ def create(tx: Transaction, scope: Scope, config: DeploymentConfig) -> None:
             account=scope.account,
             region=scope.region,
             name=config.name,
-            compute_platform=config.platform,
+            compute_platform=config.platform.value,
             create_time=config.create_time,
             document=document,
         )
@@ -67,7 +67,7 @@ def is_in_use(tx: Transaction, scope: Scope, name: str) -> bool:
         deployments.c.account == scope.account,
         deployments.c.region == scope.region,
         deployments.c.config_name == name,
-        deployments.c.status.in_(ACTIVE_STATUSES),
+        deployments.c.status.in_([status.value for status in ACTIVE_STATUSES]),
     )
     return bool(tx.execute(select(or_(by_group, by_deployment))).scalar_one())
 

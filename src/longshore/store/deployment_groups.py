@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
-from longshore.domain.deployment import ACTIVE_STATUSES, FINAL_STATUSES, DeploymentStatus
+from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus
 from longshore.domain.ids import Scope, new_id
-from longshore.store import resource_tags, wakeup
+from longshore.store import resource_tags
 from longshore.store.database import Transaction
+from longshore.store.deployments import ask_to_stop
 from longshore.store.tables import deployment_groups, deployments
 
 
@@ -176,19 +177,10 @@ def remove(tx: Transaction, group: DeploymentGroup, *, by: str, now: float) -> N
 
 def end_deployments(tx: Transaction, among: ColumnElement[bool], *, by: str, now: float) -> None:
     """Forget the ended deployments among these, and ask for a stop of the others; the engine acts next."""
-    tx.execute(delete(deployments).where(among, deployments.c.status.in_(FINAL_STATUSES)))
-    active = (
-        tx.execute(select(deployments.c.id).where(among, deployments.c.status.in_(ACTIVE_STATUSES))).scalars().all()
-    )
-    if not active:
-        return
-    tx.execute(
-        update(deployments)
-        .where(deployments.c.id.in_(active))
-        .values(stop_requested_by=func.coalesce(deployments.c.stop_requested_by, by), wake_at=now)
-    )
-    for deployment_id in active:
-        tx.tell(wakeup.deployment(deployment_id))
+    ended = deployments.c.status.in_([status.value for status in FINAL_STATUSES])
+    tx.execute(delete(deployments).where(among, ended))
+    for deployment_id in tx.execute(select(deployments.c.id).where(among)).scalars().all():
+        ask_to_stop(tx, deployment_id, by=by, now=now)
 
 
 def last_deployments(tx: Transaction, groups: Collection[DeploymentGroup]) -> dict[str, LastDeployment]:

@@ -9,10 +9,10 @@ The Date header is the server's (uvicorn sends it, for every application behind 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import structlog
 from botocore.model import OperationModel
@@ -82,7 +82,7 @@ class Endpoint:
         return target.partition(".")[0] in self._known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = str(uuid4())
+        request_id = _request_id()
         content_type = _DEFAULT_TYPE
         target = ""
         try:
@@ -188,6 +188,12 @@ _DEFAULT_TYPE = b"application/x-amz-json-1.1"
 
 def _nothing(_node: Any) -> dict[str, Any]:
     return {}
+
+
+def _request_id() -> str:
+    """A version 4 UUID; the uuid module takes ten times as long over it."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 async def _read(receive: Receive) -> bytes:

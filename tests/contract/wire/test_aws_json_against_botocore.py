@@ -49,6 +49,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "long": st.integers(-(2**63), 2**63 - 1),
     "timestamp": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
     "blob": st.binary(max_size=20),
+    "double": st.floats(allow_nan=False),
 }
 
 
