@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,12 +217,13 @@ async def _read(receive: Receive) -> bytes:
     return body if len(chunks) == 1 else b"".join(chunks)
 
 
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by lower-case name; repeated ones joined with a comma, as signatures see them."""
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw):
+        for name in headers:
+            values = [value.decode("latin-1") for each, value in raw if each.decode("latin-1") == name]
+            headers[name] = ",".join(values)
     return headers
 
 
@@ -254,24 +255,28 @@ def _encoded(operation: _Operation, output: Mapping[str, Any] | None) -> bytes:
 
 
 async def _unless_gone(answer: Awaitable[Mapping[str, Any] | None], receive: Receive) -> Mapping[str, Any] | None:
-    """A slow handler's answer, or ClientGoneError with the handler cancelled, whichever comes first."""
-    answering = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_gone(receive))
+    """A slow handler's answer; when the client hangs up first, the handler is cancelled and ClientGoneError raised."""
+    serving = asyncio.current_task()
+    assert serving is not None
+    is_gone = False
+
+    async def cancel_when_gone() -> None:
+        nonlocal is_gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        is_gone = True
+        serving.cancel()
+
+    listening = asyncio.create_task(cancel_when_gone())
     try:
-        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not answering.done():
-            raise ClientGoneError
-        return answering.result()
+        return await answer
+    except asyncio.CancelledError:
+        # A server that shuts down cancels too; only a cancellation of our own making may be taken back.
+        if is_gone and serving.uncancel() == 0:
+            raise ClientGoneError from None
+        raise
     finally:
-        answering.cancel()
-        leaving.cancel()
-        # Both have ended when this returns: a cancelled handler may not outlive its request.
-        await asyncio.gather(answering, leaving, return_exceptions=True)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        listening.cancel()
 
 
 async def _send_error(send: Send, request_id: str, content_type: bytes, error: AwsError) -> None:

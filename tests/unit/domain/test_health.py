@@ -25,7 +25,7 @@ COUNT, PERCENT = MinimumType.HOST_COUNT, MinimumType.FLEET_PERCENT
 
 
 def run(total: int, required: int, outcomes: list[bool], shuffle: random.Random) -> tuple[Verdict, int, Fleet]:
-    """Roll over `total` hosts that end as `outcomes` say, in a random order; returns verdict, most in flight, counts."""
+    """Roll over hosts that end as `outcomes` say, in a random order: the verdict, most in flight, the counts."""
     pending, in_flight, ended = list(range(total)), list[int](), list[bool]()
     most = 0
     doomed = False

@@ -112,7 +112,7 @@ async def request(
         "path": "/",
         "raw_path": b"/",
         "query_string": b"",
-        "headers": [(k.encode(), v.encode()) for k, v in {**target, **headers}.items()],
+        "headers": [(k.encode(), v.encode()) for k, text in {**target, **headers}.items() for v in text.split("|")],
     }
     await app(scope, receive, send)
     if not sent:
@@ -226,9 +226,9 @@ def test_authentication_sees_the_request_as_it_came_and_comes_before_the_body_is
         seen.append(given)
         raise AwsError("InvalidSignatureException", "The signature is wrong.", 403)
 
-    answered = answer(endpoint(Handlers(), authenticate=refuse), body=b"{", headers=JSON | {"x-two": "1"})
+    answered = answer(endpoint(Handlers(), authenticate=refuse), body=b"{", headers=JSON | {"x-two": "1|2"})
     assert (answered.status, answered.code) == (403, "InvalidSignatureException")
-    headers = {"x-amz-target": f"{TARGET}.CreateAccessKey", **JSON, "x-two": "1"}
+    headers = {"x-amz-target": f"{TARGET}.CreateAccessKey", **JSON, "x-two": "1,2"}
     assert seen == [("POST", "/", "", headers, b"{")]
 
 
