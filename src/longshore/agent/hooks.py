@@ -295,11 +295,11 @@ class _Run:
     def _overdue(self, process: subprocess.Popen[bytes], selector: selectors.DefaultSelector) -> None:
         """The deadline passed (agent.md 5.5): end the script, or say what holds its output open."""
         if process.returncode is not None:
-            held = [str(key.data) for key in selector.get_map().values()]
+            held = [str(key.data).upper() for key in selector.get_map().values()]
             holders = _holders([key.fd for key in selector.get_map().values()])
             self._flush()
             raise self._failure(
-                f"ended, but after {self._script.timeout} seconds its {' and '.join(held).upper()} was still open, "
+                f"ended, but after {self._script.timeout} seconds its {' and '.join(held)} was still open, "
                 f"held by {holders}. Start background processes with their output redirected "
                 "(for example > /dev/null 2>&1).",
                 Code.OUTPUT_LEFT_OPEN,

@@ -11,11 +11,13 @@ power failure may lose an Install of the last seconds, and the cleanup file then
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,10 +90,13 @@ def carry_out(made: Plan, cleanup: Path, earlier: list[str]) -> None:
         _remove(path)
     cleanup.unlink(missing_ok=True)
     descriptor = os.open(cleanup, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    # Modes are given when files are made; that is one call less for each.
+    mask = os.umask(0)
     try:
         for step in made.instructions:
-            _execute(step, descriptor)
+            _execute(step, descriptor, directory_mode=0o777 & ~mask)
     finally:
+        os.umask(mask)
         os.close(descriptor)
 
 
@@ -260,7 +265,7 @@ def _check_line(path: str) -> None:
         raise InstallError(f"{path!r} has a newline in its name, which the cleanup file cannot hold")
 
 
-def _execute(step: Instruction, cleanup: int) -> None:
+def _execute(step: Instruction, cleanup: int, *, directory_mode: int) -> None:
     match step:
         case Copy(source, destination):
             _note(cleanup, destination)
@@ -269,7 +274,7 @@ def _execute(step: Instruction, cleanup: int) -> None:
             # Noted first (the official agent notes it after): a kill in between must not leave it unrecorded.
             _note(cleanup, path)
             try:
-                os.mkdir(path)  # noqa: PTH102
+                os.mkdir(path, directory_mode)  # noqa: PTH102
             except FileExistsError:
                 if not os.path.isdir(path):  # noqa: PTH112
                     raise InstallError(f"cannot make the directory {path}: a file appeared there") from None
@@ -323,18 +328,27 @@ def _write_beside(source: str, temporary: str) -> None:
         return
     try:
         original = os.fstat(reading)
-        writing = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        mode = stat.S_IMODE(original.st_mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        writing = os.open(temporary, flags, mode & 0o777)
         try:
             _copy_content(reading, writing, original.st_size)
-            if (original.st_uid, original.st_gid) != (os.geteuid(), os.getegid()):
+            if (original.st_uid, original.st_gid) != _own_ids():
                 with suppress(PermissionError):
                     os.fchown(writing, original.st_uid, original.st_gid)
-            os.fchmod(writing, stat.S_IMODE(original.st_mode))
+            if mode & 0o7000:
+                # Last, since writing and chown take these bits away.
+                os.fchmod(writing, mode)
             os.utime(writing, ns=(original.st_atime_ns, original.st_mtime_ns))
         finally:
             os.close(writing)
     finally:
         os.close(reading)
+
+
+@cache
+def _own_ids() -> tuple[int, int]:
+    return os.geteuid(), os.getegid()
 
 
 def _copy_content(reading: int, writing: int, size: int) -> None:
@@ -362,8 +376,8 @@ def _remove(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        # Filled since the plan was made, or not ours to remove: it stays, as a foreign file would.
-        if not os.path.isdir(path):  # noqa: PTH112
+        # Filled since the plan was made, or mounted on: it stays, as a directory with foreign files does.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
             raise InstallError(f"cannot remove {path} of the last release: {error.strerror}") from None
 
 

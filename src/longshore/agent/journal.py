@@ -91,11 +91,12 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Note where a command is."""
-        content = json.dumps(asdict(entry)).encode()
-        write_atomically(self._path(entry.deployment_id), content, 0o600)
-        tracking = self.ongoing / entry.deployment_id
-        if not tracking.exists():
-            write_atomically(tracking, entry.identifier.encode())
+        write_atomically(self._path(entry.deployment_id), json.dumps(asdict(entry)).encode(), 0o600)
+
+    def track(self, entry: Entry) -> None:
+        """Write the official tracking file too: the command is about to change this host."""
+        self.write(entry)
+        write_atomically(self.ongoing / entry.deployment_id, entry.identifier.encode())
 
     def forget(self, deployment_id: str) -> None:
         """The command was reported, or must not be."""
@@ -155,7 +156,7 @@ class CommandJournal:
 
     def begin(self) -> None:
         """The command is about to change this host."""
-        self._journal.write(self.entry)
+        self._journal.track(self.entry)
 
     def script_started(self, pid: int) -> None:
         """A script runs in the process group `pid`."""

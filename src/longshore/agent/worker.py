@@ -107,7 +107,9 @@ class Worker:
             worker=process(os.getpid()),
         )
         journal = CommandJournal(self._journal, entry)
-        journal.begin()
+        # A no-op changes nothing here; only its unsent report could be lost, and that is noted below.
+        if not is_noop:
+            journal.begin()
         outcome = self._execute(executor, command, journal)
         journal.finished(outcome)
         return outcome

@@ -44,31 +44,18 @@ OVERLAY: Final[Overlay] = {
     "WaitTimeInSeconds": {"min": 0},
     "Duration": {"min": 0, "max": _DAYS_2},
     "PutLifecycleEventHookExecutionStatusInput.status": {"enum": ["Succeeded", "Failed"]},
-    # How many at once.
-    "ApplicationsList": {"min": 1, "max": 100},
-    "DeploymentGroupsList": {"min": 1, "max": 100},
-    "DeploymentsList": {"min": 1, "max": 25},
-    "InstancesList": {"min": 1, "max": 25},
-    "RevisionLocationList": {"min": 1, "max": 25},
-    "TargetIdList": {"min": 1, "max": 25},
-    "InstanceNameList": {"min": 1},
-    "BatchGetOnPremisesInstancesInput.instanceNames": {"max": 25},
-    "AddTagsToOnPremisesInstancesInput.instanceNames": {"max": 100},
-    "RemoveTagsFromOnPremisesInstancesInput.instanceNames": {"max": 100},
+    # At least one. How many at most is for the operations to say, by `api.limits`.
     "AddTagsToOnPremisesInstancesInput.tags": {"min": 1},
+    "ApplicationsList": {"min": 1},
+    "DeploymentGroupsList": {"min": 1},
+    "DeploymentsList": {"min": 1},
+    "InstanceNameList": {"min": 1},
+    "InstancesList": {"min": 1},
     "RemoveTagsFromOnPremisesInstancesInput.tags": {"min": 1},
-    "TagResourceInput.Tags": {"min": 1},
+    "RevisionLocationList": {"min": 1},
     "TagKeyList": {"min": 1},
-    "AlarmList": {"max": 10},
-    "AutoScalingGroupNameList": {"max": 10},
-    "EC2TagFilterList": {"max": 10},
-    "EC2TagSetList": {"max": 3},
-    "ELBInfoList": {"max": 10},
-    "OnPremisesTagSetList": {"max": 3},
-    "TagFilterList": {"max": 10},
-    "TargetGroupInfoList": {"max": 10},
-    "TargetGroupPairInfoList": {"max": 1},
-    "TriggerConfigList": {"max": 10},
+    "TagResourceInput.Tags": {"min": 1},
+    "TargetIdList": {"min": 1},
     "TriggerEventTypeList": {"min": 1},
     # What must be there although the model does not mark it.
     "Alarm": {"required": ["name"]},
@@ -109,22 +96,6 @@ _ABSENT: Final[Mapping[str, str]] = {
     "targetId": "DeploymentTargetIdRequired",
     "targetIds": "DeploymentTargetIdRequired",
     "tokenName": "GitHubAccountTokenNameRequired",
-}
-
-#: Shape of a list → what it is when it holds too many.
-_TOO_MANY: Final[Mapping[str, tuple[str, ...]]] = {
-    "AlarmList": ("AlarmsLimitExceeded",),
-    "ApplicationsList": ("BatchLimitExceeded",),
-    "DeploymentGroupsList": ("BatchLimitExceeded",),
-    "DeploymentsList": ("BatchLimitExceeded",),
-    "EC2TagSetList": ("TagSetListLimitExceeded",),
-    "InstanceNameList": ("BatchLimitExceeded", "InstanceLimitExceeded"),
-    "InstancesList": ("BatchLimitExceeded",),
-    "OnPremisesTagSetList": ("TagSetListLimitExceeded",),
-    "RevisionLocationList": ("BatchLimitExceeded",),
-    "TargetGroupPairInfoList": ("InvalidTargetGroupPair",),
-    "TargetIdList": ("DeploymentTargetListSizeExceeded",),
-    "TriggerConfigList": ("TriggerTargetsLimitExceeded",),
 }
 
 #: Member of an input → what anything else wrong with it, or inside it, is.
@@ -225,8 +196,6 @@ def _candidates(violation: Violation) -> tuple[str, ...]:
     invalid = _INVALID.get(member, ())
     if violation.is_absence and member in _ABSENT:
         return (_ABSENT[member], *invalid)
-    if violation.kind == "max":
-        return (*_TOO_MANY.get(violation.shape, ()), *invalid)
     return invalid
 
 

@@ -152,40 +152,33 @@ def traffic_routing(platform: ComputePlatform, asked: Mapping[str, Any] | None) 
         return None
     if asked is None or "type" not in asked:
         raise refused(f"A config for {platform} needs trafficRoutingConfig with a type.")
-    wanted = {"TimeBasedCanary": "timeBasedCanary", "TimeBasedLinear": "timeBasedLinear", "AllAtOnce": None}
-    if asked["type"] not in wanted:
-        raise refused(f"The type {asked['type']} must be TimeBasedCanary, TimeBasedLinear or AllAtOnce.")
-    member = wanted[asked["type"]]
-    for other in ("timeBasedCanary", "timeBasedLinear"):
-        if (other in asked) != (other == member):
-            raise refused(
-                f"The type {asked['type']} " + (f"needs {other}." if other == member else f"goes without {other}.")
-            )
-    if problem := _bad_shift(asked):
+    if asked["type"] not in _SHIFTS:
+        raise refused(f"The type {asked['type']} must be one of {', '.join(_SHIFTS)}.")
+    member = _SHIFTS[asked["type"]]
+    if others := [other for other in _SHIFTS.values() if other and other != member and other in asked]:
+        raise refused(f"The type {asked['type']} goes without {others[0]}.")
+    if member is not None and (problem := _bad_shift(member, asked.get(member, {}))):
         raise refused(problem)
     return dict(asked)
 
 
-def _bad_shift(routing: Mapping[str, Any]) -> str | None:
-    if canary := routing.get("timeBasedCanary"):
-        percentage, interval = canary.get("canaryPercentage"), canary.get("canaryInterval")
-        steps = 1
-    elif linear := routing.get("timeBasedLinear"):
-        percentage, interval = linear.get("linearPercentage"), linear.get("linearInterval")
-        steps = 100 // percentage if percentage else 1
-    elif routing["type"] == "AllAtOnce":
-        return None
-    else:
-        percentage = interval = None
-        steps = 1
+#: Each type of trafficRoutingConfig, and the member that goes with it (D7).
+_SHIFTS = {"TimeBasedCanary": "timeBasedCanary", "TimeBasedLinear": "timeBasedLinear", "AllAtOnce": None}
+
+
+def _bad_shift(member: str, shift: Mapping[str, Any]) -> str | None:
+    """What is wrong with the percentage and the interval of a canary or a linear shift (D8)."""
+    prefix = "canary" if member == "timeBasedCanary" else "linear"
+    percentage, interval = shift.get(f"{prefix}Percentage"), shift.get(f"{prefix}Interval")
     if percentage is None or interval is None:
-        return f"The type {routing['type']} needs a percentage and an interval."
+        return f"{member} needs a {prefix}Percentage and a {prefix}Interval."
     if not 1 <= percentage <= 99:
-        return f"The percentage is {percentage}; it must be from 1 to 99."
+        return f"{prefix}Percentage is {percentage}; it must be from 1 to 99."
+    steps = 100 // percentage if prefix == "linear" else 1
     if interval < 1 or interval * steps > _LONGEST_SHIFT:
         return (
-            f"The interval is {interval} minutes; it must be at least 1, and {steps} of it at most {_LONGEST_SHIFT}"
-            " minutes together."
+            f"{prefix}Interval is {interval} minutes; it must be from 1 to {_LONGEST_SHIFT // steps}, so that the"
+            f" shift takes at most {_LONGEST_SHIFT}."
         )
     return None
 

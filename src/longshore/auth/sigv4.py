@@ -177,7 +177,7 @@ class Identity(NamedTuple):
 
 
 #: Stands in for an unknown key, so that refusing one takes the work of refusing a wrong signature.
-_NOBODY = Key(
+NOBODY = Key(
     access_key_id="",
     secret_access_key="0" * 40,
     account="",
@@ -204,7 +204,7 @@ def authenticate(
     if claim.service not in services:
         raise WrongScope(f"Credential should be scoped to correct service: {_one_of(services)}.")
     key = keyring.find(claim.access_key_id, now)
-    signer = key or _NOBODY
+    signer = key or NOBODY
     signing_key = keyring.signing_key(signer, claim.date, claim.region, claim.service)
     try:
         verify(request, claim, signing_key, body_sha256=body_sha256, now=now)
@@ -212,7 +212,7 @@ def authenticate(
         if key is None:
             raise UnrecognizedClient from None
         raise
-    if key is None or not _is_token_of(key, claim.session_token):
+    if key is None or not is_token_of(key, claim.session_token):
         raise UnrecognizedClient
     return Identity(key, claim.region, claim.service)
 
@@ -222,7 +222,7 @@ def read_claim(request: SignedRequest) -> Claim:
 
     Raises MissingAuthenticationToken, IncompleteSignature or WrongScope.
     """
-    headers = _folded(request.headers)
+    headers = folded(request.headers)
     authorization = headers.get("authorization")
     in_query = "X-Amz-Algorithm=" in request.query
     if authorization is None:
@@ -388,19 +388,20 @@ def _trimmed(value: str) -> str:
     return b" ".join(value.encode("latin-1").split()).decode("latin-1")
 
 
-def _folded(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    folded = dict(headers)
-    if len(folded) == len(headers):
-        return folded
-    folded.clear()
+def folded(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Headers by name, repeated ones joined by ","; IncompleteSignature where repetition would be ambiguous."""
+    by_name = dict(headers)
+    if len(by_name) == len(headers):
+        return by_name
+    by_name.clear()
     for name, value in headers:
-        if name in folded:
+        if name in by_name:
             if name in _SINGLE_HEADERS:
                 raise IncompleteSignature(f"The header {name} may be given once only.")
-            folded[name] += f",{_trimmed(value)}"
+            by_name[name] += f",{_trimmed(value)}"
         else:
-            folded[name] = _trimmed(value)
-    return folded
+            by_name[name] = _trimmed(value)
+    return by_name
 
 
 def _read_presigned(raw_query: str, headers: Mapping[str, str]) -> Claim:
@@ -525,7 +526,8 @@ def _amz_date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _is_token_of(key: Key, session_token: str | None) -> bool:
+def is_token_of(key: Key, session_token: str | None) -> bool:
+    """Whether this token, or none, belongs beside signatures of `key`."""
     if key.session_token is None or session_token is None:
         return key.session_token is None and session_token is None
     return hmac.compare_digest(key.session_token.encode(), session_token.encode())

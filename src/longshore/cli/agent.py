@@ -12,4 +12,4 @@ def run(context: typer.Context) -> None:
     """Poll for deployments and carry them out, in the foreground: --config FILE names its settings."""
     from longshore.agent.main import run as run_agent
 
-    raise typer.Exit(run_agent(context.args))
+    raise typer.Exit(run_agent(["run", *context.args]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, keys, server
+from longshore.cli import agent, keys, server, watch
+from longshore.cli.demo import command as demo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,3 +17,5 @@ app = typer.Typer(
 app.command("server")(server.server)
 app.add_typer(agent.app, name="agent")
 app.add_typer(keys.app, name="keys")
+app.command("watch")(watch.watch)
+app.command("demo")(demo.demo)

@@ -11,7 +11,7 @@ def main() -> None:
         # A host installs the agent alone, and its poller stays small: nothing of the rest is imported here.
         from longshore.agent.main import run
 
-        sys.exit(run(sys.argv[3:]))
+        sys.exit(run(sys.argv[2:]))
     try:
         from longshore.cli.app import app
     except ModuleNotFoundError as missing:

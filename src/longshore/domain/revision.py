@@ -9,8 +9,8 @@ from typing import Any
 _PARTS = {
     "S3": ("s3Location", ("bucket", "key", "bundleType", "version", "eTag")),
     "GitHub": ("gitHubLocation", ("repository", "commitId")),
-    "String": ("string", ("content", "sha256")),
-    "AppSpecContent": ("appSpecContent", ("content", "sha256")),
+    "String": ("string", ("sha256",)),
+    "AppSpecContent": ("appSpecContent", ("sha256",)),
 }
 
 

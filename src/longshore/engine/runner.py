@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from longshore.domain.deployment import START_TIMEOUT
-from longshore.engine.tick import World, tick
+from longshore.engine.tick import World, abandon, tick
 from longshore.store import deployments, targets
 from longshore.store.database import StoreClosedError
 from longshore.store.deployments import Claim, LeaseLostError
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 _LEASE = 60.0
 #: Deployments ticked at once.
 _AT_ONCE = 4
+#: Failed ticks, one after another, before a deployment is abandoned.
+_PATIENCE = 5
 #: Longest the runner sleeps without looking: a hint may be lost, seconds.
 _LONGEST_SLEEP = 15.0
 #: After a failed look at the database, seconds.
@@ -38,6 +41,8 @@ class Runner:
         self._clock = clock
         self._owner = secrets.token_hex(8)
         self._stopping = threading.Event()
+        #: Ticks of a deployment that failed one after another.
+        self._failures: Counter[str] = Counter()
         self._free = threading.Semaphore(_AT_ONCE)
         self._pool = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="tick")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -88,11 +93,16 @@ class Runner:
 
     def _tick(self, claim: Claim) -> None:
         try:
-            tick(self._world, claim, self._clock())
+            if self._failures[claim.deployment_id] < _PATIENCE:
+                tick(self._world, claim, self._clock())
+            else:
+                abandon(self._world, claim, self._clock())
+            del self._failures[claim.deployment_id]
         except (LeaseLostError, StoreClosedError):
             log.info("tick_lost", deployment=claim.deployment_id)
         except Exception:
             # The claim runs out by itself, and the deployment is looked at again.
+            self._failures[claim.deployment_id] += 1
             log.exception("tick_failed", deployment=claim.deployment_id)
         finally:
             self._free.release()

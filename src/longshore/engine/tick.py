@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from longshore.domain.bundle import BundleFacts
-from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode
+from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, TargetStatus
 from longshore.engine.apply import apply
 from longshore.engine.plan import Finish, Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe, observe_group
 from longshore.providers.ports import Bundles, TransientError
-from longshore.store import deployments
+from longshore.store import deployments, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
 
@@ -48,6 +48,22 @@ def tick(world: World, claim: Claim, now: float) -> None:
     plan = _plan(world, deployment, now)
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
     world.store.write(lambda tx: apply(tx, claim, deployment, plan, now))
+
+
+def abandon(world: World, claim: Claim, now: float) -> None:
+    """End a deployment that this server cannot tick: better an honest failure than a group held for ever."""
+
+    def work(tx: Transaction) -> None:
+        deployment = deployments.get(tx, claim.deployment_id)
+        if deployment is not None and not deployment.status.is_final:
+            given_up = (
+                *targets.with_status(tx, deployment.id, TargetStatus.PENDING),
+                *targets.not_taken_up(tx, deployment.id),
+            )
+            plan = _fail(ErrorCode.INTERNAL_ERROR, "The server failed repeatedly; its log says why.", now)
+            apply(tx, claim, deployment, replace(plan, skip=given_up, halt=True), now)
+
+    world.store.write(work)
 
 
 def _plan(world: World, deployment: Deployment, now: float) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextlib
 import hashlib
 import tarfile
 import tempfile
@@ -65,7 +67,8 @@ class S3Bundles:
 
     def _look(self, scope: Scope, location: Mapping[str, Any], asked: dict[str, str]) -> _Known:
         answer = self._client(scope.region, self._endpoint_url).get_object(**asked)
-        with answer["Body"] as body:
+        # Entering the body itself would give the bare connection, which checks no checksum.
+        with contextlib.closing(answer["Body"]) as body:
             name = (scope.account, scope.region, *asked.values(), answer["ETag"], str(location.get("bundleType")))
             with self._lock:
                 known = self._known.get(name)

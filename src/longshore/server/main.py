@@ -116,14 +116,20 @@ def _allow_many_connections() -> None:
 
 
 def _log_to_stderr() -> None:
-    render: Any = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    # Tracebacks without the values of variables: those hold signatures and keys.
+    plain = structlog.dev.plain_traceback
+    render: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
     level = os.environ.get("LONGSHORE_LOG_LEVEL", "info")
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.dict_tracebacks,
+            *([] if sys.stderr.isatty() else [structlog.processors.format_exc_info]),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -27,7 +27,7 @@ class Deployment:
     region: str
     application_id: str
     group_id: str
-    #: As they were when it was created.
+    #: Kept when the application or the group is deleted, renamed along with them.
     application_name: str
     group_name: str
     compute_platform: str

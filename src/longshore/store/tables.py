@@ -158,7 +158,7 @@ deployments = Table(
     *_scope(),
     Column("application_id", String(36), nullable=False),
     Column("group_id", String(36), nullable=False),
-    #: Names as they were at creation: the application or group may be gone by the time somebody asks.
+    #: Names, kept here and renamed along: the application or group may be gone by the time somebody asks.
     Column("application_name", String(100), nullable=False),
     Column("group_name", String(100), nullable=False),
     Column("compute_platform", String(16), nullable=False),

@@ -35,8 +35,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: (method, raw path, raw query, headers by lower-case name, body) -> who signed the request. Raises AwsError.
-Authenticate = Callable[[str, str, str, Mapping[str, str], bytes], Caller]
+#: (method, raw path, raw query, headers by lower-case name, body, names the signature may be scoped to) -> who signed
+#: the request. Raises AwsError.
+Authenticate = Callable[[str, str, str, Mapping[str, str], bytes, frozenset[str]], Caller]
 
 
 class ClientGoneError(Exception):
@@ -117,7 +118,12 @@ class Endpoint:
         _require_content_type(operation, headers)
         raw_path = scope.get("raw_path") or scope["path"].encode()
         caller = self._authenticate(
-            scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers, body
+            scope["method"],
+            raw_path.decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            headers,
+            body,
+            operation.service.signing_names,
         )
         call = Call(
             caller=caller,
@@ -221,9 +227,10 @@ def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by lower-case name; repeated ones joined with a comma, as signatures see them."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if len(headers) < len(raw):
-        for name in headers:
-            values = [value.decode("latin-1") for each, value in raw if each.decode("latin-1") == name]
-            headers[name] = ",".join(values)
+        headers = {}
+        for key, value in raw:
+            name, text = key.decode("latin-1"), value.decode("latin-1")
+            headers[name] = f"{headers[name]},{text}" if name in headers else text
     return headers
 
 

@@ -101,6 +101,7 @@ class ControlPlane:
     _offers: deque[dict[str, str]] = field(default_factory=deque)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _number: int = 0
+    _starts: int = 0
 
     def start(self, port: int = 0) -> None:
         plane = self
@@ -118,6 +119,7 @@ class ControlPlane:
         self._server.server_close()
         self._server.hang_up()
         with self._changed:
+            self._starts += 1
             self._changed.notify_all()
 
     # Given.
@@ -233,8 +235,10 @@ class ControlPlane:
 
     def _poll(self) -> dict[str, Any]:
         with self._changed:
-            self._changed.wait_for(lambda: self._offers, self.hold)
-            return {"HostCommand": self._offers.popleft()} if self._offers else {}
+            # A poll of a server that was stopped must not take what is offered to its successor.
+            starts = self._starts
+            self._changed.wait_for(lambda: self._offers or self._starts != starts, self.hold)
+            return {"HostCommand": self._offers.popleft()} if self._offers and self._starts == starts else {}
 
 
 class _Server(ThreadingHTTPServer):

@@ -49,7 +49,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "long": st.integers(-(2**63), 2**63 - 1),
     "timestamp": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
     "blob": st.binary(max_size=20),
-    "double": st.floats(allow_nan=False),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
 }
 
 
@@ -111,8 +111,9 @@ ANY_JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.values[0].input_shape][::7])
-def test_any_json_is_read_or_refused_in_few_words(operation: OperationModel) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS[:20])
+def test_any_json_is_read_or_refused(operation: OperationModel) -> None:
+    assert operation.input_shape is not None
     decode = aws_json.Decoders().plan(operation.input_shape)
 
     @EXAMPLES

@@ -199,7 +199,7 @@ def test_a_handlers_error_is_the_clients_exception(client: Any) -> None:
         ("create_application", {"applicationName": "a", "computePlatform": "EKS"}, "InvalidComputePlatformException"),
         ("get_deployment", {"deploymentId": "x"}, "InvalidDeploymentIdException"),
         ("list_deployments", {"includeOnlyStatuses": ["Done"]}, "InvalidDeploymentStatusException"),
-        ("batch_get_deployments", {"deploymentIds": ["d-ABCDEFGHI"] * 26}, "BatchLimitExceededException"),
+        ("batch_get_deployments", {"deploymentIds": []}, "DeploymentIdRequiredException"),
     ],
 )
 def test_a_malformed_member_is_its_own_exception(

@@ -113,7 +113,9 @@ def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -
     return Endpoint([service], _authenticate, lambda call: None, now=lambda: clock.now)
 
 
-def _authenticate(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> Caller:
+def _authenticate(
+    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, signed_for: frozenset[str]
+) -> Caller:
     return Caller(account=ACCOUNT, region=_region(headers["authorization"]), arn=CALLER, access_key_id="AKIDTEST")
 
 
@@ -273,7 +275,8 @@ def info(codedeploy: Any) -> Callable[[str, str], dict[str, Any]]:
 
 def pages(call: Callable[..., Any], result: str, **query: Any) -> list[list[Any]]:
     """All pages of a listing."""
-    found, token = [], {}
+    found: list[list[Any]] = []
+    token: dict[str, str] = {}
     while True:
         answer = call(**query, **token)
         found.append(answer[result])

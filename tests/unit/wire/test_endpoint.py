@@ -229,7 +229,7 @@ def test_authentication_sees_the_request_as_it_came_and_comes_before_the_body_is
     answered = answer(endpoint(Handlers(), authenticate=refuse), body=b"{", headers=JSON | {"x-two": "1|2"})
     assert (answered.status, answered.code) == (403, "InvalidSignatureException")
     headers = {"x-amz-target": f"{TARGET}.CreateAccessKey", **JSON, "x-two": "1,2"}
-    assert seen == [("POST", "/", "", headers, b"{")]
+    assert seen == [("POST", "/", "", headers, b"{", frozenset({"longshore"}))]
 
 
 def test_authorization_sees_the_call_and_comes_before_the_body_is_looked_at() -> None:

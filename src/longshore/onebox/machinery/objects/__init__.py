@@ -21,8 +21,8 @@ from longshore.onebox.machinery.objects.values import (
     StoredObject,
     StoredPart,
     StoredUpload,
-    StoreRefusal,
     StoreInUse,
+    StoreRefusal,
     Versioning,
 )
 
@@ -39,8 +39,8 @@ __all__ = [
     "NotAnObject",
     "ObjectStore",
     "Reading",
-    "StoreRefusal",
     "StoreInUse",
+    "StoreRefusal",
     "StoredBucket",
     "StoredChecksum",
     "StoredObject",

@@ -17,6 +17,7 @@ class Incoming:
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
         self.size = 0
+        self._is_kept = False
         self._path = folder / name
         self._unfinished = folder / (name + _UNFINISHED)
         self._file = self._unfinished.open("xb", buffering=0)
@@ -35,9 +36,15 @@ class Incoming:
         self._unfinished.rename(self._path)
         _sync_folder(self._path.parent)
 
+    def keep(self) -> None:
+        """A row refers to the file: from now on `discard` leaves it alone."""
+        self._is_kept = True
+
     def discard(self) -> None:
-        """Forget what was written, finished or not."""
+        """Forget what was written, finished or not, unless it was kept."""
         self._file.close()
+        if self._is_kept:
+            return
         self._unfinished.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
 

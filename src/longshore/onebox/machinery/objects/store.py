@@ -125,7 +125,13 @@ class ObjectStore:
     ) -> StoredObject:
         """Store received content under `key`. Raises NoSuchBucket, or what `allow` raises."""
         incoming.finish()
-        return self._put(bucket, key, incoming.name, incoming.size, etag, checksum, description, now, allow)
+        with self._index.writing() as rows:
+            stored, unused = _put(
+                rows, bucket, key, incoming.name, incoming.size, etag, checksum, description, now, allow
+            )
+        incoming.keep()
+        self._remove(unused)
+        return stored
 
     def put_same(
         self, bucket: str, key: str, reading: Reading, *, description: Description, now: float
@@ -135,33 +141,13 @@ class ObjectStore:
         (piece,) = reading.pieces
         name = self._content.duplicate(piece.content)
         try:
-            return self._put(bucket, key, name, source.size, source.etag, source.checksum, description, now, None)
+            with self._index.writing() as rows:
+                stored, unused = _put(
+                    rows, bucket, key, name, source.size, source.etag, source.checksum, description, now, None
+                )
         except BaseException:
             self._content.remove([name])
             raise
-
-    def _put(
-        self,
-        bucket: str,
-        key: str,
-        content: str,
-        size: int,
-        etag: str,
-        checksum: StoredChecksum | None,
-        description: Description,
-        now: float,
-        allow: Condition | None,
-    ) -> StoredObject:
-        with self._index.writing() as rows:
-            if allow:
-                allow(_current(rows, bucket, key))
-            stored, unused = _add_version(
-                rows, bucket, key, size=size, etag=etag, checksum=checksum, parts=0, description=description, now=now
-            )
-            rows.execute(
-                "INSERT INTO pieces (content, object_id, number, size, etag, modified_at) VALUES (?, ?, 1, ?, ?, ?)",
-                (content, stored.id, size, etag, now),
-            )
         self._remove(unused)
         return stored
 
@@ -307,6 +293,7 @@ class ObjectStore:
                 (incoming.name, upload.id, number, incoming.size, etag, checksum, now),
             )
             stored = rows.execute("SELECT * FROM pieces WHERE content = ?", (incoming.name,)).fetchone()
+        incoming.keep()
         self._remove(unused)
         return part_of(stored)
 
@@ -521,6 +508,31 @@ def _latest(rows: sqlite3.Connection, bucket: str, key: str) -> StoredObject | N
 def _current(rows: sqlite3.Connection, bucket: str, key: str) -> StoredObject | None:
     latest = _latest(rows, bucket, key)
     return None if latest is None or latest.is_marker else latest
+
+
+def _put(
+    rows: sqlite3.Connection,
+    bucket: str,
+    key: str,
+    content: str,
+    size: int,
+    etag: str,
+    checksum: StoredChecksum | None,
+    description: Description,
+    now: float,
+    allow: Condition | None,
+) -> tuple[StoredObject, list[str]]:
+    """Add an object of one piece, and name the content files this leaves unused."""
+    if allow:
+        allow(_current(rows, bucket, key))
+    stored, unused = _add_version(
+        rows, bucket, key, size=size, etag=etag, checksum=checksum, parts=0, description=description, now=now
+    )
+    rows.execute(
+        "INSERT INTO pieces (content, object_id, number, size, etag, modified_at) VALUES (?, ?, 1, ?, ?, ?)",
+        (content, stored.id, size, etag, now),
+    )
+    return stored, unused
 
 
 def _add_version(

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Protocol
 
-from longshore.auth.keys import Key
 from longshore.auth.keyring import SigningKey
+from longshore.auth.keys import Key
 from longshore.auth.sigv4 import Claim
 from longshore.onebox.machinery.objects import ObjectStore, Reading, StoredBucket, StoredObject, Versioning
 from longshore.onebox.services.s3.errors import S3Error
-from longshore.onebox.services.s3.xml import BadXml, Content, Element, document, parse
+from longshore.onebox.services.s3.xml import BadXmlError, Content, Element, document, parse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +32,12 @@ class Call:
     #: By lower-case name.
     headers: Mapping[str, str]
     caller: Key
-    #: The region the request was signed for.
-    region: str
-    #: The verified signature; chunks of a signed stream are signed in its sequence.
-    claim: Claim
-    signing_key: SigningKey
+    #: The region the request was signed for; None for an old presigned URL, which is good in any.
+    region: str | None
+    #: What the signature says of the body: see `sigv4.Claim.payload`.
+    payload: str
+    #: The verified signature and its key, for bodies whose chunks are signed in its sequence.
+    sequence: tuple[Claim, SigningKey] | None
     request_id: str
     #: Epoch seconds.
     now: float
@@ -55,7 +56,7 @@ class Call:
             expected_owner = self.headers.get("x-amz-expected-bucket-owner", bucket.account)
             if expected_owner != bucket.account:
                 raise S3Error("AccessDenied")
-            if bucket.region != self.region:
+            if self.region not in (bucket.region, None):
                 raise S3Error(
                     "AuthorizationHeaderMalformed",
                     f"The authorization header is malformed; the region '{self.region}' is wrong; "
@@ -69,7 +70,7 @@ class Call:
         """The body as XML. Raises MalformedXML."""
         try:
             return parse(self.body, root)
-        except BadXml as error:
+        except BadXmlError as error:
             raise S3Error("MalformedXML", f"The XML you provided was not well-formed: {error}.") from error
 
     def number(self, name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:

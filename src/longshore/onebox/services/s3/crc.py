@@ -2,7 +2,8 @@
 
 A checksum is the remainder of a polynomial over GF(2). A table would take a Python step for each byte; here
 Python's long integers take whole blocks at once: the first half of a block is multiplied by what its distance
-from the end amounts to and added to the second half, until little is left (measured 60-100 MB a second, where a table does 4).
+from the end amounts to and added to the second half, until little is left. Measured 60 to 100 MB a
+second, where a table does 4.
 """
 
 from __future__ import annotations

@@ -38,8 +38,18 @@ class Received:
 class Payload:
     """Checks a body while passing its data on to `write`."""
 
-    def __init__(self, call: Call, write: Callable[[memoryview], None], *, algorithm: Algorithm | None = None) -> None:
-        """`algorithm` is the checksum to take when the client sends none. Raises S3Error for contradictions."""
+    def __init__(
+        self,
+        call: Call,
+        write: Callable[[memoryview], None],
+        *,
+        algorithm: Algorithm | None = None,
+        checksum_is_of_body: bool = True,
+    ) -> None:
+        """`algorithm` is the checksum to take when the client sends none. Raises S3Error for contradictions.
+
+        Where `checksum_is_of_body` is false the checksum in the headers is another thing's, and not looked at.
+        """
         self._write = write
         self._size = 0
         self._expected_size = _expected_size(call)
@@ -47,7 +57,11 @@ class Payload:
         self._expected_md5 = _expected_md5(call)
         self._expected_sha256, self._chunks = _framing(call)
         self._sha256 = hashlib.sha256() if self._expected_sha256 else None
-        self._trailer, asked, self._expected_checksum = _expected_checksum(call, self._chunks is not None)
+        self._trailer: str | None = None
+        self._expected_checksum: str | None = None
+        asked: Algorithm | None = None
+        if checksum_is_of_body:
+            self._trailer, asked, self._expected_checksum = _expected_checksum(call, self._chunks is not None)
         if algorithm and asked and asked is not algorithm:
             raise S3Error(
                 "InvalidRequest",
@@ -116,11 +130,11 @@ class Payload:
 class Document:
     """Receives a small body whole, then runs an operation."""
 
-    def __init__(self, call: Call, operation: Callable[[Call], Answer]) -> None:
+    def __init__(self, call: Call, operation: Callable[[Call], Answer], *, checksum_is_of_body: bool = True) -> None:
         self._call = call
         self._operation = operation
         self._body = bytearray()
-        self._payload = Payload(call, self._keep)
+        self._payload = Payload(call, self._keep, checksum_is_of_body=checksum_is_of_body)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -164,7 +178,7 @@ def _expected_md5(call: Call) -> bytes | None:
 
 def _framing(call: Call) -> tuple[str | None, ChunkedDecoder | None]:
     """The SHA-256 the body was signed with, and how to take it apart when it comes in chunks."""
-    payload = call.claim.payload or ""
+    payload = call.payload
     if _HEX_SHA256.fullmatch(payload):
         return payload, None
     match payload:
@@ -172,8 +186,8 @@ def _framing(call: Call) -> tuple[str | None, ChunkedDecoder | None]:
             return None, None
         case "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
             return None, ChunkedDecoder(None, has_trailers=True)
-        case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" | "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER":
-            signer = ChunkSigner(call.claim, call.signing_key)
+        case "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" | "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" if call.sequence:
+            signer = ChunkSigner(*call.sequence)
             return None, ChunkedDecoder(signer, has_trailers=payload.endswith("-TRAILER"))
     raise S3Error(
         "InvalidArgument",
@@ -190,7 +204,9 @@ def _expected_checksum(call: Call, is_chunked: bool) -> tuple[str | None, Algori
     if trailer is not None:
         algorithm = checksums.BY_HEADER.get(trailer)
         if algorithm is None or not is_chunked:
-            raise S3Error("InvalidRequest", f"The value specified in the x-amz-trailer header is not supported: {trailer}")
+            raise S3Error(
+                "InvalidRequest", f"The value specified in the x-amz-trailer header is not supported: {trailer}"
+            )
         if named:
             raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header")
         return trailer, algorithm, None

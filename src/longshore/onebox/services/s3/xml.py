@@ -13,7 +13,7 @@ Content = str | Sequence[tuple[str, "Content"]]
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _DEEPEST = 8
-_UNSAFE = re.compile("[&<>\"\\x00-\\x1f\\x7f\ufffe\uffff]")
+_UNSAFE = re.compile('[&<>"\\x00-\\x1f\\x7f\ufffe\uffff]')
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
@@ -36,7 +36,7 @@ def _write(name: str, content: Content, attribute: str, parts: list[str]) -> Non
     parts.append(f"</{name}>")
 
 
-class BadXml(ValueError):
+class BadXmlError(ValueError):
     """Not the XML of a request: malformed, too deep, or with a document type."""
 
 
@@ -58,7 +58,7 @@ class Element:
 
 
 def parse(body: bytes, root: str) -> Element:
-    """Read a document whose outermost element must be `root`. Raises BadXml.
+    """Read a document whose outermost element must be `root`. Raises BadXmlError.
 
     A document type is refused, and with it every way to define an entity.
     """
@@ -69,7 +69,7 @@ def parse(body: bytes, root: str) -> Element:
 
     def started(name: str, _attributes: object) -> None:
         if len(open_elements) > _DEEPEST:
-            raise BadXml("nested too deeply")
+            raise BadXmlError("nested too deeply")
         element = Element(name.rpartition(":")[2])
         open_elements[-1].children.append(element)
         open_elements.append(element)
@@ -81,7 +81,7 @@ def parse(body: bytes, root: str) -> Element:
         open_elements[-1].text += data
 
     def doctype(*_args: object) -> NoReturn:
-        raise BadXml("a document type is not allowed")
+        raise BadXmlError("a document type is not allowed")
 
     parser.StartElementHandler = started
     parser.EndElementHandler = ended
@@ -90,7 +90,7 @@ def parse(body: bytes, root: str) -> Element:
     try:
         parser.Parse(body, True)
     except (expat.ExpatError, UnicodeError, LookupError) as error:
-        raise BadXml(str(error)) from error
+        raise BadXmlError(str(error)) from error
     if top.children[0].name != root:
-        raise BadXml(f"expected <{root}>")
+        raise BadXmlError(f"expected <{root}>")
     return top.children[0]

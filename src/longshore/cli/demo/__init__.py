@@ -1,0 +1,1 @@
+"""`longshore demo`: the main job, shown on this machine with the real server, agents and aws CLI."""

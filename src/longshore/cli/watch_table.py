@@ -1,0 +1,133 @@
+"""A deployment as a table for a terminal: targets down, lifecycle events across, a bar for the whole."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from longshore.cli.watch_progress import Event, Progress, Target, counted, failure_lines
+
+_MARKS = {
+    "Succeeded": ("✔", "green"),
+    "Failed": ("✘", "bold red"),
+    "InProgress": ("▶", "bold yellow"),
+    "Skipped": ("–", "dim"),
+    "Pending": ("·", "dim"),
+    "Ready": ("◆", "cyan"),
+}
+_UNKNOWN = ("?", "magenta")
+#: The bar's parts, from left to right.
+_BAR = ("Succeeded", "Failed", "Skipped", "InProgress", "Ready", "Unknown", "Pending")
+_BAR_CELLS = 30
+_HEADLINE = {"Succeeded": "bold green", "Failed": "bold red", "Stopped": "bold red"}
+#: Failed targets explained in full; more would push the table off the screen.
+_MOST_EXPLAINED = 3
+#: Up to here rows keep their places; in a longer table the worst come first.
+_FEW = 20
+
+
+def deployment_table(progress: Progress, now: datetime, *footer: RenderableType) -> RenderableType:
+    """Everything about a deployment that fits on one screen; `footer` comes below the bar."""
+    parts: list[RenderableType] = [_headline(progress, now)]
+    if progress.targets:
+        parts.append(_targets(progress, now))
+    if progress.total:
+        parts.append(_bar(progress))
+    parts += footer
+    if progress.is_final:
+        parts += failures(progress)
+    return Group(*parts)
+
+
+def failures(progress: Progress) -> list[RenderableType]:
+    """Why a deployment and its targets failed."""
+    parts: list[RenderableType] = []
+    if progress.error_code:
+        parts.append(Text(f"{progress.error_code}: {progress.error_message}", style="bold red"))
+    failed = progress.failed_targets
+    for target in failed[:_MOST_EXPLAINED]:
+        first, *rest = failure_lines(target)
+        parts.append(Text.assemble((first, "red"), *(("\n" + line, "") for line in rest)))
+    if more := progress.counts.get("Failed", 0) - min(len(failed), _MOST_EXPLAINED):
+        parts.append(Text(f"{more} more failed.", style="red"))
+    return parts
+
+
+def _headline(progress: Progress, now: datetime) -> Text:
+    return Text.assemble(
+        (progress.id, "bold"),
+        f"  {progress.application} → {progress.group}  ",
+        (progress.config.removeprefix("CodeDeployDefault."), "cyan"),
+        "  ",
+        (progress.status, _HEADLINE.get(progress.status, "bold yellow")),
+        f"  {progress.seconds(now):.1f} s",
+    )
+
+
+def _targets(progress: Progress, now: datetime) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    names = list(dict.fromkeys(event.name for target in progress.targets for event in target.events))
+    for name in names:
+        table.add_column(_over_two_lines(name), no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    targets = progress.targets
+    for target in sorted(targets, key=_natural) if len(targets) <= _FEW else targets:
+        table.add_row(*_row(target, names, now))
+    if hidden := progress.total - len(progress.targets):
+        table.add_row(Text(f"… {hidden} more", style="dim"))
+    return table
+
+
+def _row(target: Target, names: list[str], now: datetime) -> list[Text]:
+    events = {event.name: event for event in target.events}
+    mark, style = _MARKS.get(target.status, _UNKNOWN)
+    cells = [Text(target.id, style=style if target.is_final or target.status == "InProgress" else "")]
+    cells += [_cell(events.get(name), now) for name in names]
+    return [*cells, Text(_seconds(target, now), style="dim") if target.started else Text(mark, style=style)]
+
+
+def _cell(event: Event | None, now: datetime) -> Text:
+    if event is None:
+        return Text("")
+    mark, style = _MARKS.get(event.status, _UNKNOWN)
+    seconds = event.seconds(now)
+    # What takes no time is no news: most events have no script.
+    shown = f"{mark} {seconds:.1f}s" if seconds is not None and seconds >= 0.05 else mark
+    return Text(shown, style=style)
+
+
+def _seconds(target: Target, now: datetime) -> str:
+    if target.started is None:
+        return ""
+    end = target.ended if target.is_final and target.ended else now
+    return f"{max(0.0, (end - target.started).total_seconds()):.1f}s"
+
+
+def _bar(progress: Progress) -> Text:
+    """Cells in proportion to the targets in each status; a status that has a target has a cell."""
+    bar = Text()
+    left, targets_left = _BAR_CELLS, progress.total
+    for status in _BAR:
+        count = progress.counts.get(status, 0)
+        if not count:
+            continue
+        cells = min(left, max(1, round(left * count / targets_left)))
+        bar.append(("━" if status != "Pending" else "╌") * cells, style=_MARKS.get(status, _UNKNOWN)[1])
+        left, targets_left = left - cells, targets_left - count
+    return bar.append(f"  {counted(progress)}")
+
+
+def _natural(target: Target) -> list[tuple[int, str]]:
+    """So that web-10 comes after web-9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", target.id)]
+
+
+def _over_two_lines(name: str) -> str:
+    """`ApplicationStop` as two words one above the other, so that seven events fit in 80 columns."""
+    words = re.findall(r"[A-Z][a-z0-9]*", name) or [name]
+    return " ".join(words[:-1]) + "\n" + words[-1] if len(words) > 1 else "\n" + name

@@ -1,0 +1,245 @@
+"""S3 as an ASGI application: one request's whole life."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.types import Receive, Scope, Send
+
+from longshore.auth import sigv4
+from longshore.auth.keyring import Keyring, SigningKey
+from longshore.auth.keys import Key, PrincipalKind
+from longshore.auth.sigv2 import authenticate_presigned, is_presigned
+from longshore.onebox.machinery.objects import ObjectStore, StoreRefusal
+from longshore.onebox.services.s3.address import bucket_and_key, query_of, resource_of
+from longshore.onebox.services.s3.call import Answer, Call, Receiver, Slice
+from longshore.onebox.services.s3.errors import S3Error, from_signature, from_store
+from longshore.onebox.services.s3.routes import receiver_for
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds a client may keep us waiting for its next bytes, or for room for ours.
+PATIENCE = 60.0
+#: Bytes handled in one step of a thread: so much of a body is in memory, and no more.
+_BLOCK = 2**20
+_THREADS = 32
+_MAY_USE = (PrincipalKind.ROOT, PrincipalKind.SERVICE)
+
+
+class ClientGone(Exception):  # noqa: N818, nobody's error: there is just nobody left to tell
+    """The connection ended before the request did."""
+
+
+class S3:
+    """Amazon S3's REST API over an ObjectStore, as an ASGI 3 application."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        keyring: Keyring,
+        *,
+        now: Callable[[], float],
+        base_hosts: Collection[str] = ("localhost",),
+    ) -> None:
+        """`now` gives epoch seconds. `base_hosts` are the host names under which ``bucket.<host>`` names a bucket."""
+        self._store = store
+        self._keyring = keyring
+        self._now = now
+        self._base_hosts = tuple(host.lower() for host in base_hosts)
+        self._threads = CapacityLimiter(_THREADS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        assert scope["type"] == "http"
+        request_id = secrets.token_hex(8).upper()
+        body = _Body(scope, receive)
+        try:
+            try:
+                answer = await self._answer(scope, body, request_id)
+            except S3Error as error:
+                answer = _error_answer(error, scope, request_id)
+            except StoreRefusal as refusal:
+                answer = _error_answer(from_store(refusal), scope, request_id)
+            except ClientGone:
+                return
+            except Exception:
+                log.exception("s3_request_failed request_id=%s", request_id)
+                answer = _error_answer(S3Error("InternalError"), scope, request_id)
+            if body.is_unread:
+                # What is left of the body would be taken for the next request.
+                answer = replace(answer, headers={**answer.headers, "connection": "close"})
+            await self._send(answer, scope, send, request_id)
+        except TimeoutError:
+            log.warning("s3_client_stalled request_id=%s", request_id)
+            raise
+
+    async def _answer(self, scope: Scope, body: _Body, request_id: str) -> Answer:
+        call = await self._in_thread(self._read, scope, request_id)
+        receiver = _OneAtATime(await self._in_thread(receiver_for, call))
+        try:
+            async for block in body.blocks():
+                await self._in_thread(receiver.feed, block)
+            return await self._in_thread(receiver.finish)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(receiver.abandon)
+            raise
+
+    def _read(self, scope: Scope, request_id: str) -> Call:
+        """Who asks for what. Raises S3Error."""
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        request = sigv4.SignedRequest(scope["method"], path, query, headers)
+        resource = resource_of(dict(headers).get("host", ""), path, self._base_hosts)
+        signed = self._signed(request, resource)
+        if signed.key.kind not in _MAY_USE:
+            raise S3Error("AccessDenied")
+        bucket, key = bucket_and_key(resource)
+        return Call(
+            store=self._store,
+            method=request.method,
+            bucket=bucket,
+            key=key,
+            query=query_of(query),
+            headers=signed.headers,
+            caller=signed.key,
+            region=signed.region,
+            payload=signed.payload,
+            sequence=signed.sequence,
+            request_id=request_id,
+            now=self._now(),
+        )
+
+    def _signed(self, request: sigv4.SignedRequest, resource: str) -> _Signed:
+        now = self._now()
+        is_old = is_presigned(request.query)
+        try:
+            if is_old:
+                presigned = authenticate_presigned(request, self._keyring, resource=resource, now=now)
+                return _Signed(presigned.key, None, presigned.headers, sigv4.UNSIGNED_PAYLOAD, None)
+            claim = sigv4.read_claim(request)
+            signer = sigv4.authenticate(request, self._keyring, body_sha256=None, now=now, services=("s3",))
+        except sigv4.SignatureRefused as refused:
+            raise from_signature(refused, presigned=is_old or "X-Amz-Signature" in request.query) from None
+        signing_key = self._keyring.signing_key(signer.key, claim.date, claim.region, claim.service)
+        return _Signed(signer.key, signer.region, claim.headers, claim.payload or "", (claim, signing_key))
+
+    async def _send(self, answer: Answer, scope: Scope, send: Send, request_id: str) -> None:
+        # Date, which SDKs set their clocks by, comes from the HTTP server: uvicorn adds it to every response.
+        headers = {"x-amz-request-id": request_id, **answer.headers}
+        body = answer.body
+        try:
+            if isinstance(body, bytes) and answer.status not in (204, 304):
+                headers.setdefault("content-length", str(len(body)))
+            await self._send_message(
+                send,
+                {
+                    "type": "http.response.start",
+                    "status": answer.status,
+                    "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+                },
+            )
+            if scope["method"] == "HEAD" or answer.status in (204, 304):
+                await self._send_message(send, {"type": "http.response.body"})
+            elif isinstance(body, bytes):
+                await self._send_message(send, {"type": "http.response.body", "body": body})
+            else:
+                await self._send_slice(send, body)
+        finally:
+            if isinstance(body, Slice):
+                with anyio.CancelScope(shield=True):
+                    await self._in_thread(body.reading.close)
+
+    async def _send_slice(self, send: Send, content: Slice) -> None:
+        position, end = content.start, content.start + content.size
+        while position < end:
+            block = await self._in_thread(content.reading.read, position, min(_BLOCK, end - position))
+            if not block:
+                # The disk lost what the index has; better a broken connection than a short object.
+                raise OSError(f"content of {content.reading.object.key!r} is shorter than it was")
+            position += len(block)
+            await self._send_message(send, {"type": "http.response.body", "body": block, "more_body": True})
+        await self._send_message(send, {"type": "http.response.body"})
+
+    async def _send_message(self, send: Send, message: dict[str, object]) -> None:
+        with anyio.fail_after(PATIENCE):
+            await send(message)
+
+    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
+        return await to_thread.run_sync(partial(function, *args), limiter=self._threads)
+
+
+class _Signed(NamedTuple):
+    """Who signed a request, and what of it the signature vouches for; the members are those of Call."""
+
+    key: Key
+    region: str | None
+    headers: Mapping[str, str]
+    payload: str
+    sequence: tuple[sigv4.Claim, SigningKey] | None
+
+
+class _Body:
+    """A request's body, and whether it has come to its end."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        headers = dict(scope["headers"])
+        self.is_unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """The body in blocks of about `_BLOCK`. Raises RequestTimeout, or ClientGone."""
+        waiting = bytearray()
+        more = True
+        while more:
+            try:
+                with anyio.fail_after(PATIENCE):
+                    message = await self._receive()
+            except TimeoutError:
+                raise S3Error("RequestTimeout") from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            waiting += message.get("body", b"")
+            more = message.get("more_body", False)
+            self.is_unread = more
+            if waiting and (len(waiting) >= _BLOCK or not more):
+                block, waiting = bytes(waiting), bytearray()
+                yield block
+
+
+class _OneAtATime:
+    """Lets a cancelled request's last step end before what it received is abandoned."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._lock = threading.Lock()
+
+    def feed(self, data: bytes) -> None:
+        with self._lock:
+            self._receiver.feed(data)
+
+    def finish(self) -> Answer:
+        with self._lock:
+            return self._receiver.finish()
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._receiver.abandon()
+
+
+def _error_answer(error: S3Error, scope: Scope, request_id: str) -> Answer:
+    return Answer(
+        status=error.status,
+        headers={"content-type": "application/xml", **error.headers},
+        body=error.as_xml(scope["path"], request_id),
+    )

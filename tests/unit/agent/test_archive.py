@@ -1,0 +1,306 @@
+"""Bundles made to harm, and bundles that are merely odd (agent.md 3.7–3.10, 10.14; field.md E)."""
+
+# ruff: noqa: E501 - a case is read as one line of its table
+from __future__ import annotations
+
+import io
+import os
+import random
+import stat
+import tarfile
+import time
+import warnings
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from longshore.agent import archive
+from longshore.agent.archive import Limits, unpack
+from longshore.agent.errors import ArchiveError
+
+Member = tuple[str, dict[str, Any]]
+
+
+def a_zip(*members: Member) -> bytes:
+    made = io.BytesIO()
+    # The library warns of what the attacks are about.
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(made, "w") as writer:
+        for name, given in members:
+            entry = zipfile.ZipInfo("x")
+            entry.filename, entry.compress_type = name, zipfile.ZIP_DEFLATED
+            entry.create_system = given.get("system", 3)
+            content = given.get("content", b"")
+            mode = given.get("mode", 0o644)
+            if "link" in given:
+                mode, content = stat.S_IFLNK | 0o777, given["link"].encode()
+            entry.external_attr = mode << 16
+            writer.writestr(entry, content)
+    return made.getvalue()
+
+
+def a_tar(*members: Member, how: str = "w") -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=how) as writer:  # type: ignore[call-overload]
+        for name, given in members:
+            entry = tarfile.TarInfo(name)
+            content = given.get("content", b"")
+            entry.size, entry.mode = len(content), given.get("mode", 0o644)
+            entry.uid, entry.gid = 12345, 12345
+            for kind, type_ in (("link", tarfile.SYMTYPE), ("hard", tarfile.LNKTYPE)):
+                if kind in given:
+                    entry.type, entry.linkname = type_, given[kind]
+            entry.type = given.get("type", entry.type)
+            writer.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+def unpacked(tmp_path: Path, content: bytes, kind: str = "zip", **limits: int) -> Path:
+    bundle = tmp_path / "bundle.tar"
+    bundle.write_bytes(content)
+    unpack(bundle, kind, tmp_path / "out", Limits(**limits))
+    return tmp_path / "out"
+
+
+FILE = {"content": b"x"}
+ATTACKS: list[tuple[str, list[Member], str]] = [
+    ("parent", [("../x", FILE)], "leads outside"),
+    ("parent in the middle", [("a/../../x", FILE)], "leads outside"),
+    ("absolute", [("/etc/x", FILE)], "absolute name"),
+    ("backslashes", [("..\\..\\x", FILE)], "backslash"),
+    ("drive letter", [("C:\\x", FILE)], "backslash"),
+    ("link to an absolute path", [("l", {"link": "/etc"})], "outside the bundle"),
+    ("link above the root", [("a/l", {"link": "../../x"})], "outside the bundle"),
+    ("link through a link", [("d/e/up", {"link": "../.."}), ("d/e/out", {"link": "up/.."})], "outside the bundle"),
+    ("link through a later link", [("out", {"link": "d/up/.."}), ("d/up", {"link": ".."})], "outside the bundle"),
+    ("write through a link", [("d", {"mode": 0o40755, "type": tarfile.DIRTYPE}), ("l", {"link": "d"}), ("l/x", FILE)], "through the symbolic link 'l'"),
+    ("file over a link", [("l", {"link": "x"}), ("l", FILE)], "twice"),
+    ("below a file", [("f", FILE), ("f/x", FILE)], "'f', which is a file"),
+    ("twice", [("a", FILE), ("./a", FILE)], "twice"),
+    ("setuid", [("a", {"mode": 0o104755})], "setuid"),
+    ("setgid", [("a", {"mode": 0o102755})], "setuid, setgid"),
+    ("sticky", [("a", {"mode": 0o101755})], "sticky"),
+    ("link in a circle", [("a", {"link": "b"}), ("b", {"link": "a"})], "circle"),
+    ("long name", [("n" * 300, FILE)], "too long"),
+    ("long path", [("/".join(["d" * 200] * 20), FILE)], "too long"),
+    ("the root itself", [(".", FILE)], "archive itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "said"), [pytest.param(*case[1:], id=case[0]) for case in ATTACKS])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_attack_is_refused_and_writes_nothing_outside(
+    tmp_path: Path, kind: str, members: list[Member], said: str
+) -> None:
+    content = a_zip(*members) if kind == "zip" else a_tar(*members)
+    with pytest.raises(ArchiveError) as refused:
+        unpacked(tmp_path, content, kind)
+    assert said in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle.tar", "out"}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (a_tar(("l", {"hard": "/etc/passwd"})), "tar", "absolute name"),
+        (a_tar(("l", {"hard": "../x"})), "tar", "leads outside"),
+        (a_tar(("s", {"link": "x"}), ("l", {"hard": "s"})), "tar", "no earlier file"),
+        (a_tar(("f", {"type": tarfile.FIFOTYPE})), "tar", "device, pipe"),
+        (a_tar(("d", {"type": tarfile.CHRTYPE})), "tar", "device, pipe"),
+        (a_tar(("d", {"type": tarfile.BLKTYPE})), "tar", "device, pipe"),
+        (a_zip(("f", {"mode": stat.S_IFIFO | 0o644})), "zip", "device, pipe"),
+        (a_zip(("a\0b", FILE)), "zip", "NUL"),
+        (b"not an archive at all", "zip", "damaged or not a zip"),
+        (b"not an archive at all", "tar", "damaged or not a tar"),
+        (b"", "tar", "damaged or not a tar"),
+        (a_tar(("a", FILE)), "tgz", "damaged or not a tgz"),
+        (a_zip(("a", {"content": os.urandom(5000)}))[:3000], "zip", "damaged"),
+        (a_tar(("a", {"content": os.urandom(5000)}))[:3000], "tar", "truncated"),
+        (a_tar(("a", FILE), ("b", FILE))[:1300], "tar", "truncated"),
+        (a_tar(("a", {"content": os.urandom(50000)}), how="w:gz")[:30000], "tgz", "damaged"),
+    ],
+)
+def test_a_bundle_of_the_wrong_kind_or_cut_short_is_refused(
+    tmp_path: Path, content: bytes, kind: str, said: str
+) -> None:
+    with pytest.raises(ArchiveError) as refused:
+        unpacked(tmp_path, content, kind)
+    assert said in str(refused.value)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    content = bytearray(a_zip(("secret", FILE)))
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(ArchiveError, match="'secret' is encrypted"):
+        unpacked(tmp_path, bytes(content))
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    content = a_tar(("naXe", FILE)).replace(b"naXe", b"na\xffe")
+    # The checksum of the header, which the changed byte changes too.
+    header = bytearray(content[:512])
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(ArchiveError, match="not UTF-8"):
+        unpacked(tmp_path, bytes(header) + content[512:], "tar")
+
+
+def test_the_number_of_entries_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="more than 5 entries"):
+        unpacked(tmp_path, a_zip(*((f"f{number}", FILE) for number in range(6))), entries=5)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_the_bytes_written_are_bounded(tmp_path: Path, kind: str) -> None:
+    members = [(f"f{number}", {"content": b"0" * 1000}) for number in range(10)]
+    with pytest.raises(ArchiveError, match="more than 5000 bytes"):
+        unpacked(tmp_path, a_zip(*members) if kind == "zip" else a_tar(*members), kind, size=5000)
+
+
+def test_a_bomb_is_known_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "SUSPICIOUS_SIZE", 1024 * 1024)
+    with pytest.raises(ArchiveError, match="over 200 times its size"):
+        unpacked(tmp_path, a_zip(("bomb", {"content": b"\0" * 20_000_000})))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_modes_are_kept_owners_are_not(tmp_path: Path, kind: str) -> None:
+    members = [("d/run", {"content": b"r", "mode": 0o100750}), ("plain", {"content": b"p", "mode": 0o100640})]
+    out = unpacked(tmp_path, a_zip(*members) if kind == "zip" else a_tar(*members), kind)
+    assert stat.S_IMODE((out / "d/run").stat().st_mode) == 0o750
+    assert stat.S_IMODE((out / "plain").stat().st_mode) == 0o640
+    assert (out / "plain").stat().st_uid == os.geteuid()
+
+
+def test_a_zip_made_where_there_are_no_modes_gets_ordinary_ones(tmp_path: Path) -> None:
+    out = unpacked(tmp_path, a_zip(("f", {"content": b"x", "mode": 0o100000, "system": 0})))
+    assert stat.S_IMODE((out / "f").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_links_that_stay_inside_are_kept(tmp_path: Path, kind: str) -> None:
+    members = [("a/f", FILE), ("a/l", {"link": "../a/f"}), ("b", {"link": "a"}), ("dangling", {"link": "later"})]
+    out = unpacked(tmp_path, a_zip(*members) if kind == "zip" else a_tar(*members), kind)
+    assert (out / "a/l").readlink() == Path("../a/f")
+    assert (out / "b/f").read_bytes() == b"x"
+    assert (out / "dangling").is_symlink()
+
+
+def test_a_hard_link_inside_is_a_second_name(tmp_path: Path) -> None:
+    out = unpacked(tmp_path, a_tar(("f", FILE), ("g", {"hard": "f"})), "tar")
+    assert (out / "g").read_bytes() == b"x"
+
+
+def test_a_read_only_directory_takes_its_files_first(tmp_path: Path) -> None:
+    out = unpacked(tmp_path, a_tar(("d", {"type": tarfile.DIRTYPE, "mode": 0o555}), ("d/f", FILE)), "tar")
+    assert (out / "d/f").exists()
+    assert stat.S_IMODE((out / "d").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"), [("w:gz", "tgz"), ("w:gz", "tar"), ("w:bz2", "tar"), ("w:xz", "tar"), ("w", "tar")]
+)
+def test_tar_is_whatever_its_first_bytes_say(tmp_path: Path, how: str, kind: str) -> None:
+    content = os.urandom(100_000)
+    out = unpacked(tmp_path, a_tar(("a", {"content": content}), ("b", FILE), how=how), kind)
+    assert (out / "a").read_bytes() == content
+
+
+def test_names_outside_ascii_and_a_root_entry_are_fine(tmp_path: Path) -> None:
+    out = unpacked(tmp_path, a_tar(("./", {"type": tarfile.DIRTYPE, "mode": 0o755}), ("./grüße/ö", FILE)), "tar")
+    assert (out / "grüße/ö").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "stripped"),
+    [
+        (["top/appspec.yml", "top/s.sh"], True),
+        (["top/MyAppSpec.txt"], True),
+        (["top/appspec.yml", "README"], False),
+        (["top/other"], False),
+        (["appspec.yml"], False),
+    ],
+)
+def test_a_single_directory_around_everything_is_stripped(tmp_path: Path, names: list[str], stripped: bool) -> None:
+    out = unpacked(tmp_path, a_zip(*((name, FILE) for name in names)))
+    assert archive.strip_wrapper(out) == (out / "top" if stripped else out)
+
+
+def test_unpacking_is_not_much_slower_than_the_system_does_it(tmp_path: Path) -> None:
+    members = [
+        (f"d{number % 10}/f{number}", {"content": random.Random(number).randbytes(10_000)}) for number in range(200)
+    ]
+    content = a_zip(*members)
+    began = time.perf_counter()
+    unpacked(tmp_path, content)
+    assert time.perf_counter() - began < 2
+
+
+def test_a_thousand_damaged_archives_are_unpacked_or_refused(tmp_path: Path) -> None:
+    good: list[Member] = [
+        ("a/f", {"content": os.urandom(500)}),
+        ("b", {"link": "a"}),
+        ("appspec.yml", {"content": b"version: 0.0\n" * 20}),
+        ("d/e/g", FILE),
+    ]
+    bases = [(a_zip(*good), "zip"), (a_tar(*good), "tar")]
+    bases += [(a_tar(*good, how="w:gz"), "tgz"), (a_tar(*good, how="w:bz2"), "tar")]
+    chance = random.Random(7)
+    for number in range(1000):
+        content, kind = chance.choice(bases)
+        damaged = bytearray(content)
+        for _ in range(chance.choice([1, 2, 5, 20])):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        if chance.random() < 0.1:
+            del damaged[chance.randrange(len(damaged)) :]
+        directory = tmp_path / f"{number}"
+        directory.mkdir()
+        with suppress(ArchiveError):
+            unpacked(directory, bytes(damaged), kind)
+        assert {path.name for path in directory.iterdir()} <= {"bundle.tar", "out"}
+
+
+NAMES = st.sampled_from(["a", "b", "a/b", "../a", "/a", "a/../b", "./a", "a\\b", "", ".", "ü", "a/", "n" * 260, "a\0"])
+MEMBERS = st.lists(
+    st.tuples(
+        NAMES,
+        st.one_of(
+            st.just(FILE),
+            st.fixed_dictionaries({"link": NAMES}),
+            st.fixed_dictionaries({"hard": NAMES}),
+            st.fixed_dictionaries({"mode": st.integers(0, 0o177777)}),
+            st.fixed_dictionaries({"type": st.sampled_from([tarfile.DIRTYPE, tarfile.FIFOTYPE, b"Z"])}),
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    members=MEMBERS,
+    kind=st.sampled_from(["zip", "tar"]),
+    damage=st.none() | st.tuples(st.integers(0), st.integers(0, 255)),
+)
+def test_whatever_the_archive_nothing_comes_to_lie_outside(
+    tmp_path_factory: pytest.TempPathFactory, members: list[Member], kind: str, damage: tuple[int, int] | None
+) -> None:
+    directory = tmp_path_factory.mktemp("fuzz")
+    try:
+        content = bytearray(a_zip(*members) if kind == "zip" else a_tar(*members))
+    except ValueError:
+        return
+    if damage and content:
+        content[damage[0] % len(content)] = damage[1]
+    try:
+        out = unpacked(directory, bytes(content), kind)
+    except ArchiveError:
+        out = directory / "out"
+    assert {path.name for path in directory.iterdir()} <= {"bundle.tar", "out"}
+    for path in out.rglob("*"):
+        if not path.is_symlink():
+            assert os.path.realpath(path).startswith(os.path.realpath(out))
