@@ -16,7 +16,7 @@ SHOP = json.loads((HOME / "shop.json").read_text())
 class Shop(BaseHTTPRequestHandler):
     """Answers customers."""
 
-    def do_GET(self):  # noqa: N802 - the name that http.server calls
+    def do_GET(self):
         answers = {
             "/": f"{SHOP['name']}, release {VERSION}, on {socket.gethostname()}: {', '.join(SHOP['goods'])}\n",
             "/version": f"{VERSION}\n",

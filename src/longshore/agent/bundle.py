@@ -87,6 +87,8 @@ class PresignedUrl:
                 f"the specification has no download URL for s3://{revision.bucket}/{revision.key}; "
                 "this agent needs a Longshore server, which presigns it"
             )
+        # The official agent may have left a link to somebody's file here.
+        target.unlink(missing_ok=True)
         with target.open("wb", buffering=0) as file:
             transfer = _Transfer(file, specification)
             try:

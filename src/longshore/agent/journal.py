@@ -19,10 +19,11 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from longshore.agent.layout import Layout, write_atomically
+from longshore.agent.layout import UNFINISHED, Layout, write_atomically
 
 #: Entries older than this are dropped unreported: the server has long given up (agent.md 8.6).
 MAX_AGE_SECONDS = 24 * 3600
@@ -75,6 +76,8 @@ class Entry:
     #: Leader of the running script's process group, which has the same id.
     script: Process | None = None
     outcome: Outcome | None = None
+    #: The kernel's boot id: after a reboot, process ids mean other processes.
+    boot: str = ""
 
 
 class Journal:
@@ -91,7 +94,8 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Note where a command is."""
-        write_atomically(self._path(entry.deployment_id), json.dumps(asdict(entry)).encode(), 0o600)
+        noted = asdict(replace(entry, boot=boot_id()))
+        write_atomically(self._path(entry.deployment_id), json.dumps(noted).encode(), 0o600)
 
     def track(self, entry: Entry) -> None:
         """Write the official tracking file too: the command is about to change this host."""
@@ -111,7 +115,11 @@ class Journal:
     def left_over(self, now: float) -> list[Entry]:
         """Every entry a crash left, oldest first; those older than a day are removed."""
         names: dict[str, float] = {}
-        for path in [*self.ongoing.iterdir(), *self.directory.glob("*.json")]:
+        for path in [*self.ongoing.iterdir(), *self.directory.iterdir()]:
+            if path.name.endswith(UNFINISHED):
+                # A file that was being written when we were killed; its command had not begun.
+                path.unlink(missing_ok=True)
+                continue
             deployment_id = path.name.removesuffix(".json")
             with suppress(OSError):
                 names[deployment_id] = max(path.stat().st_mtime, names.get(deployment_id, 0.0))
@@ -183,6 +191,12 @@ def process(pid: int) -> Process | None:
     return Process(pid=pid, started=started) if started is not None else None
 
 
+@cache
+def boot_id() -> str:
+    """Names this boot of the kernel."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks after boot; None when there is none (proc(5), field 22)."""
     try:
@@ -195,6 +209,8 @@ def start_time(pid: int) -> int | None:
 
 def end_leftovers(entry: Entry) -> None:
     """Kill what a crashed command left running: its worker, then its script's process group."""
+    if entry.boot != boot_id():
+        return
     if entry.worker is not None and entry.worker.pid != os.getpid() and entry.worker.is_alive():
         with suppress(ProcessLookupError, PermissionError):
             os.kill(entry.worker.pid, signal.SIGKILL)

@@ -13,6 +13,8 @@ from pathlib import Path
 INSTRUCTIONS = "deployment-instructions"
 DEPLOYMENT_LOGS = "deployment-logs"
 JOURNAL = "longshore-journal"
+#: Ends the name of a file until it is whole.
+UNFINISHED = ".new"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class DeploymentPaths:
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace the file as a whole: a reader, or the next start after a kill, sees the old content or the new."""
-    beside = f"{path}.{os.getpid()}.new"
+    beside = f"{path}.{os.getpid()}{UNFINISHED}"
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:

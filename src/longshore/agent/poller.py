@@ -203,7 +203,13 @@ class Poller:
             self._log.warn(f"command.duplicate {command.name} of {command.deployment_id} ignored")
             return False
         self._log.info(f"command.received {command.name} deployment={command.deployment_id}")
-        self._give(command.deployment_id, _Task(command=command))
+        try:
+            self._give(command.deployment_id, _Task(command=command))
+        except OSError as error:
+            # No process or descriptor to be had; not acknowledged, so the server offers it again.
+            self._log.error(f"command.dropped {command.name}: cannot start a worker: {error.strerror}")
+            self._forget(command)
+            return False
         return True
 
     def _remember(self, command: HostCommand) -> None:

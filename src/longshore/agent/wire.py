@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -17,6 +18,7 @@ from longshore.agent.signer import Signer
 from longshore.agent.version import VERSION
 
 CONNECT_TIMEOUT = 15.0
+_SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 #: Largest answer read: a specification is under 32 KiB.
 MAX_ANSWER = 8 * 1024 * 1024
 #: A clock difference worth correcting; servers allow five minutes.
@@ -162,7 +164,10 @@ class CommandClient:
         host = offered.get("HostIdentifier")
         if not isinstance(host, str) or not host or host not in self.identity.host_identifier:
             raise WireError(f"the poll was answered with a command for another host ({host})", status=200)
-        return HostCommand(*(str(value) for value in values))
+        command = HostCommand(*(str(value) for value in values))
+        if not _SAFE_ID.fullmatch(command.deployment_id):
+            raise WireError(f"the poll was answered with a command for {command.deployment_id!r}", status=200)
+        return command
 
     def _send(self, operation: str, body: dict[str, Any]) -> None:
         content = json.dumps(body).encode()

@@ -13,7 +13,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,7 +70,9 @@ class Worker:
                 self._report(command, Outcome(**asked["outcome"]))
             else:
                 begun = self._serve(command)
-            self._channel.send(json.dumps({"ended": command.identifier, "begun": begun}).encode())
+            # A poller that was killed meanwhile hears nothing; then this was our last command.
+            with suppress(OSError):
+                self._channel.send(json.dumps({"ended": command.identifier, "begun": begun}).encode())
 
     def _serve(self, command: HostCommand) -> bool:
         """One command from its specification to its report; False: not begun, it may be offered again."""

@@ -274,13 +274,10 @@ def verify(
         if claim.payload is None:
             raise IncompleteSignature("Missing required header for this request: x-amz-content-sha256")
         body_sha256 = claim.payload
-    elif claim.presigned and claim.service == _S3:
-        body_sha256 = claim.payload or UNSIGNED_PAYLOAD
     hashed = sha256(_canonical_request(request, claim, body_sha256)).hexdigest()
-    scope = f"{claim.date}/{claim.region}/{claim.service}/{TERMINATOR}"
-    to_sign = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashed}"
+    to_sign = f"AWS4-HMAC-SHA256\n{claim.timestamp}\n{claim.date}/{claim.region}/{claim.service}/aws4_request\n{hashed}"
     expected = signing_key.sign(to_sign.encode("latin-1"))
-    if not hmac.compare_digest(expected.encode(), claim.signature.encode("latin-1")):
+    if not (claim.signature.isascii() and hmac.compare_digest(expected, claim.signature)):
         raise SignatureMismatch
 
 
@@ -336,11 +333,13 @@ def _canonical_request(request: SignedRequest, claim: Claim, payload: str) -> by
     except KeyError:
         # Signed, then lost on the way: what arrived is not what was signed.
         raise SignatureMismatch from None
-    path = _path_of_s3(request.path) if claim.service == _S3 else _path_of_others(request.path)
-    query = _canonical_query(request.query) if request.query else ""
-    names = ";".join(claim.signed_headers)
+    method, path, query, _ = request
+    if path != "/":
+        path = _path_of_s3(path) if claim.service == _S3 else _path_of_others(path)
+    if query:
+        query = _canonical_query(query)
     # latin-1 gives the very bytes of the wire back.
-    return f"{request.method}\n{path}\n{query}\n{lines}\n\n{names}\n{payload}".encode("latin-1")
+    return f"{method}\n{path}\n{query}\n{lines}\n\n{';'.join(claim.signed_headers)}\n{payload}".encode("latin-1")
 
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9\-._~/]+")

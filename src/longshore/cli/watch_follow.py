@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from longshore.cli.watch_progress import WORST_FIRST, Progress, Target, progress, target
 
@@ -20,6 +21,7 @@ _BATCH = 25
 _PAUSE_SECONDS = 0.5
 #: A server that is away this long is not waited for any more, seconds.
 _PATIENCE_SECONDS = 60.0
+_AWAY_SECONDS = 1.0
 
 
 class Follower:
@@ -85,26 +87,28 @@ def follow(
 ) -> Iterator[Progress]:
     """Each look at the deployment until it ends.
 
-    A server that cannot be reached is tried again for a minute, and `away` told once; then the error is raised.
+    A server that was there and goes away is tried again for a minute, and `away` told once; then the error is raised.
     """
-    lost_at: float | None = None
+    last_seen: float | None = None
+    is_away = False
     while True:
         try:
             seen = follower.look()
-        except (BotoCoreError, ClientError) as error:
+        except (NoConnectionError, HTTPClientError, ClientError) as error:
             if isinstance(error, ClientError) and not _may_pass(error):
                 raise
-            if lost_at is None:
-                lost_at = time.monotonic()
-                away(str(error))
-            if time.monotonic() - lost_at > _PATIENCE_SECONDS:
+            if last_seen is None or time.monotonic() - last_seen > _PATIENCE_SECONDS:
                 raise
+            if not is_away:
+                away(str(error))
+            is_away = True
         else:
-            lost_at = None
+            is_away = False
+            last_seen = time.monotonic()
             yield seen
             if seen.is_final:
                 return
-        time.sleep(every if lost_at is None else max(every, 1.0))
+        time.sleep(max(every, _AWAY_SECONDS) if is_away else every)
 
 
 def _may_pass(error: ClientError) -> bool:

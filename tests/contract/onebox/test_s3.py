@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from longshore.auth.keyring import SigningKey
-from longshore.onebox.services.s3.crc import CRC32C, CRC64NVME, Crc
+from longshore.onebox.services.s3.crc import CRC32, CRC32C, CRC64NVME, Crc, Polynomial, joined
 from tests.contract.onebox.conftest import REGION, S3Server
 from tests.contract.onebox.serving_s3 import ROOT, SERVICE, STRANGER, USER
 
@@ -321,10 +322,12 @@ class TestBuckets:
         put = lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"", ServerSideEncryption="AES256")  # noqa: E731
         assert refused(put) == ("NotImplemented", 501)
 
-    def test_a_document_type_in_xml_is_refused(self, server: S3Server, bucket: str) -> None:
+    def test_xml_made_to_hurt_is_refused(self, server: S3Server, bucket: str) -> None:
         bomb = b'<!DOCTYPE D [<!ENTITY a "aaaa">]><Delete><Object><Key>&a;</Key></Object></Delete>'
-        status, body = send(server, "POST", f"/{bucket}?delete", bomb)
-        assert (status, b"<Code>MalformedXML</Code>" in body) == (400, True)
+        many = b"<Delete>" + b"<Object/>" * 200_000 + b"</Delete>"
+        for document in (bomb, many, b"<Delete>", b"", b"x" * 9 * MIB):
+            status, body = send(server, "POST", f"/{bucket}?delete", document)
+            assert (status, b"<Code>MalformedXML</Code>" in body) == (400, True)
 
 
 def send_for_region(server: S3Server, path: str, region: str) -> bytes:
@@ -569,9 +572,30 @@ class TestChunkedBodies:
 
 
 def zlib_crc32(body: bytes) -> bytes:
-    import zlib
-
     return zlib.crc32(body).to_bytes(4, "big")
+
+
+class TestCrcs:
+    @pytest.mark.parametrize(
+        ("polynomial", "of_nine_digits"), [(CRC32, "cbf43926"), (CRC32C, "e3069283"), (CRC64NVME, "ae8b14860a799888")]
+    )
+    def test_they_give_the_published_check_value(self, polynomial: Polynomial, of_nine_digits: str) -> None:
+        assert crc_of(polynomial, b"123456789").hex() == of_nine_digits
+
+    @pytest.mark.parametrize("size", [0, 1, 3, 7, 8, 63, 64, 65, 129, 1000, 65_535, 65_536, 65_537, 200_001])
+    def test_blocks_and_parts_come_to_what_zlib_says(self, size: int) -> None:
+        body = random.Random(size).randbytes(size)
+        assert crc_of(CRC32, body) == zlib_crc32(body)
+        for polynomial in (CRC32, CRC32C, CRC64NVME):
+            first, second = body[: size // 3], body[size // 3 :]
+            together = joined(polynomial, crc_of(polynomial, first), crc_of(polynomial, second), len(second))
+            assert together == crc_of(polynomial, body)
+
+
+def crc_of(polynomial: Polynomial, body: bytes) -> bytes:
+    crc = Crc(polynomial)
+    crc.update(body)
+    return crc.digest()
 
 
 class TestMultipart:

@@ -119,6 +119,7 @@ def _make_hosts(console: Console, ground: Ground, undo: ExitStack, lacking: str)
 def _say_how_to_go_on(console: Console, ground: Ground, story: Story) -> None:
     host = story.hosts[0]
     lines = ["", "Everything is still running. To go on by hand:", ""]
+    lines += [f"export PATH={Path(program('aws')).parent}:$PATH"]
     lines += [f"export {name}={value}" for name, value in story.server.exports.items()]
     lines += [
         "",

@@ -63,8 +63,6 @@ class ObjectStore:
         self._index.close()
         os.close(self._root_lock)
 
-    # Buckets
-
     def create_bucket(self, name: str, *, account: str, region: str, now: float) -> StoredBucket:
         """Make a bucket. Raises BucketExists, whoever owns it."""
         with self._index.writing() as rows:
@@ -104,8 +102,6 @@ class ObjectStore:
             unused = [content for row in uploads for content in _forget_upload(rows, row["id"])]
             rows.execute("DELETE FROM buckets WHERE name = ?", (name,))
         self._remove(unused)
-
-    # Objects
 
     def begin(self) -> Incoming:
         """Start receiving content, for `put` or `put_part`. The caller discards it when it comes to nothing."""
@@ -202,8 +198,6 @@ class ObjectStore:
             if not changed.rowcount:
                 raise NoSuchVersion(version.key)
 
-    # Listings
-
     def current_objects(
         self, bucket: str, *, prefix: str, delimiter: str, after: str, limit: int
     ) -> Listing[StoredObject]:
@@ -256,8 +250,6 @@ class ObjectStore:
             return walk(
                 fetch, upload_of, prefix=prefix, delimiter=delimiter, after=after, after_tie=after_id, limit=limit
             )
-
-    # Multipart uploads
 
     def create_upload(
         self, bucket: str, key: str, *, checksum: StoredChecksum | None, description: Description, now: float

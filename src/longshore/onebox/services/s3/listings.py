@@ -34,7 +34,8 @@ def list_objects(call: Call) -> Answer:
         # Without a delimiter clients take the last key themselves.
         content.append(("NextMarker", text(page.next if isinstance(page.next, str) else page.next.key)))
     content += _folding(call, text, delimiter, is_truncated=page.next is not None)
-    content += [("Contents", _entry(stored, text, call.owner)) for stored in page.items]
+    owner = call.owner
+    content += [("Contents", _entry(stored, text, owner)) for stored in page.items]
     content += _common_prefixes(page.prefixes, text)
     return answer_xml("ListBucketResult", content)
 
@@ -99,7 +100,8 @@ def list_object_versions(call: Call) -> Answer:
         marker = f"{page.next.id:0{_ID_DIGITS}x}"
         content += [("NextKeyMarker", text(page.next.key)), ("NextVersionIdMarker", marker)]
     content += _folding(call, text, delimiter, is_truncated=page.next is not None)
-    content += [_version(stored, text, call.owner) for stored in page.items]
+    owner = call.owner
+    content += [_version(stored, text, owner) for stored in page.items]
     content += _common_prefixes(page.prefixes, text)
     return answer_xml("ListVersionsResult", content)
 
@@ -126,7 +128,8 @@ def list_multipart_uploads(call: Call) -> Answer:
     elif page.next is not None:
         content += [("NextKeyMarker", text(page.next.key)), ("NextUploadIdMarker", page.next.id)]
     content += _folding(call, text, delimiter, is_truncated=page.next is not None)
-    content += [("Upload", _upload(upload, text, call.owner)) for upload in page.items]
+    owner = call.owner
+    content += [("Upload", _upload(upload, text, owner)) for upload in page.items]
     content += _common_prefixes(page.prefixes, text)
     return answer_xml("ListMultipartUploadsResult", content)
 

@@ -13,6 +13,8 @@ Content = str | Sequence[tuple[str, "Content"]]
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _DEEPEST = 8
+#: Enough for ten thousand parts with a checksum each.
+_MOST_ELEMENTS = 100_000
 _UNSAFE = re.compile('[&<>"\\x00-\\x1f\\x7f\ufffe\uffff]')
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -67,9 +69,13 @@ def parse(body: bytes, root: str) -> Element:
     top = Element("")
     open_elements = [top]
 
+    count = 0
+
     def started(name: str, _attributes: object) -> None:
-        if len(open_elements) > _DEEPEST:
-            raise BadXmlError("nested too deeply")
+        nonlocal count
+        count += 1
+        if count > _MOST_ELEMENTS or len(open_elements) > _DEEPEST:
+            raise BadXmlError("too many elements, or nested too deeply")
         element = Element(name.rpartition(":")[2])
         open_elements[-1].children.append(element)
         open_elements.append(element)

@@ -1,0 +1,44 @@
+# What a person does with this repository. `make` alone prints the list.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Further options for demo and test, as in: make demo ARGS=--keep
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## Print this help
+	@echo "Longshore: AWS CodeDeploy on your own machines"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the environment in .venv; needs Python 3.11 or newer. Quick the second time
+
+# The stamp: made again only when what is to be installed changed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Longshore needs Python 3.11 or newer; name one with: make PYTHON=python3.11 " + "$(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dev]' --constraint constraints.txt
+	@touch $@
+
+demo: $(READY) ## Roll a small web shop over five hosts on this machine. ARGS=--keep leaves it running
+	@$(BIN)/longshore demo $(ARGS)
+
+test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
+	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)
+
+check: $(READY) ## Lint, formatting, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Measure; each benchmark prints our figure, the peer's, and the ratio
+	@for each in bench/[a-z]*.py; do echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,373 @@
+"""What an acceptance test has: a control plane, hosts and revisions, all real processes and real tools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import psutil
+from botocore.config import Config
+
+from longshore import models
+from longshore.onebox.machinery.host_view import HostView
+
+BIN = Path(sys.executable).parent
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+FINAL = ("Succeeded", "Failed", "Stopped")
+
+
+def wait_until(what: str, condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    """The first true value of `condition`; fails with `what` when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+
+
+class ControlPlane:
+    """A `longshore server` process that can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "data"
+        self.log = folder / "server.log"
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+        self.environ: dict[str, str] = {}
+
+    def start(self) -> None:
+        command = [BIN / "longshore", "server", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}"]
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self._process.stdout is not None
+        exports: dict[str, str] = {}
+        for line in self._process.stdout:
+            if line.startswith("export "):
+                name, _, value = line.removeprefix("export ").strip().partition("=")
+                exports[name] = value
+            if "AWS_REGION" in exports:
+                break
+        assert "AWS_REGION" in exports, self.log.read_text()[-2000:]
+        self.port = int(exports["AWS_ENDPOINT_URL"].rpartition(":")[2])
+        self.environ = exports
+
+    @property
+    def url(self) -> str:
+        return self.environ["AWS_ENDPOINT_URL"]
+
+    @property
+    def process(self) -> psutil.Process:
+        assert self._process is not None
+        return psutil.Process(self._process.pid)
+
+    def kill(self) -> None:
+        """`kill -9`: no chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, as an init system would; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(how)
+        code = self._process.wait(timeout=30)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+        return code
+
+    # Clients.
+
+    def run(self, *words: str | Path, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one of our commands or the aws CLI, pointed here by the export lines alone."""
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | self.environ
+        done = subprocess.run(
+            [str(BIN / words[0]), *map(str, words[1:])],
+            env=environ,
+            cwd=cwd,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done
+
+    def aws(self, *words: str | Path, cwd: Path | None = None) -> Any:
+        """The answer of `aws …`, parsed."""
+        out = self.run("aws", *words, "--output", "json", cwd=cwd).stdout
+        return json.loads(out) if out.strip().startswith(("{", "[")) else out
+
+    def client(self, service: str, *, region: str = REGION, keys: tuple[str, str] | None = None) -> Any:
+        """boto3, as the account's owner or with other keys."""
+        core = botocore.session.Session()
+        core.get_component("data_loader").search_paths.insert(0, str(models.DATA_PATH))
+        return boto3.session.Session(botocore_session=core).client(
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id=(keys or self.owner)[0],
+            aws_secret_access_key=(keys or self.owner)[1],
+            config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
+        )
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        lines = (self.data_dir / "credentials").read_text().splitlines()
+        values = dict(line.split(" = ") for line in lines if " = " in line)
+        return values["aws_access_key_id"], values["aws_secret_access_key"]
+
+
+@dataclass
+class Host:
+    """A registered on-premises instance with a real agent, in a file system view of its own if it has one."""
+
+    name: str
+    folder: Path
+    plane: ControlPlane
+    view: HostView | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = self.plane.client("longshore").create_access_key(userName=self.name)["accessKey"]
+        self.keys = (made["accessKeyId"], made["secretAccessKey"])
+        self.arn = made["userArn"]
+        where = Path("/opt/agent") if self.view else self.folder
+        config = {
+            "region": REGION,
+            "iam_user_arn": self.arn,
+            "aws_access_key_id": self.keys[0],
+            "aws_secret_access_key": self.keys[1],
+            "specification_signer": made["specificationSigner"],
+            "deploy_control_endpoint": self.plane.url,
+            "root_dir": str(where / "root"),
+            "log_dir": str(where / "log"),
+            **self.settings,
+        }
+        (self.folder / "agent.yml").write_text(
+            "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items())
+        )
+
+    def start(self) -> Host:
+        config = self.folder / "agent.yml"
+        if self.view is not None:
+            # What stands there before the host starts is what it will see.
+            inside = self.view.written("/opt/agent.yml")
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            inside.write_text(config.read_text())
+            config = Path("/opt/agent.yml")
+            self.view.start()
+        command = [str(BIN / "longshore"), "agent", "run", "--config", str(config)]
+        if self.view is not None:
+            command = self.view.command(command)
+        with (self.folder / "agent.out").open("ab") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        return self
+
+    @property
+    def agent(self) -> psutil.Process:
+        """The poller: the process that runs `longshore agent run` itself and not what started it."""
+        assert self._process is not None
+        first = psutil.Process(self._process.pid)
+        return next(
+            process for process in [first, *first.children(recursive=True)] if "python" in Path(process.exe()).name
+        )
+
+    @property
+    def log(self) -> str:
+        logs = [self.folder / "agent.out", *sorted((self.root.parent / "log").glob("*.log"))]
+        return "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
+
+    @property
+    def root(self) -> Path:
+        """The agent's root_dir, seen from here."""
+        return self.view.written("/opt/agent/root") if self.view else self.folder / "root"
+
+    def kill(self) -> None:
+        """`kill -9` of the agent and its workers, not of what their hooks started."""
+        poller = self.agent
+        for process in [poller, *[child for child in poller.children() if _is_agent(child)]]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess, StopIteration):
+                self.agent.terminate()
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._wait()
+
+    def remove(self) -> None:
+        self.stop()
+        if self.view is not None:
+            self.view.remove()
+
+    def _wait(self) -> None:
+        if self._process is not None:
+            self._process.wait(timeout=30)
+            self._process = None
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    return "longshore" in " ".join(process.cmdline())
+
+
+@dataclass
+class Revision:
+    """A bundle to be: an AppSpec, files and scripts."""
+
+    #: Script text by lifecycle event; each becomes `scripts/<event>.sh`.
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    #: Content by path in the bundle.
+    files: Mapping[str, str] = field(default_factory=dict)
+    #: Destination by source, as in the AppSpec's `files`.
+    install: Mapping[str, str] = field(default_factory=dict)
+    #: Further members of every hook.
+    hook_options: Mapping[str, Any] = field(default_factory=dict)
+    #: The AppSpec's text, if not made from the above.
+    appspec: str | bytes | None = None
+
+    def entries(self) -> Iterator[tuple[str, bytes, int]]:
+        """Path, content and mode of everything in the bundle."""
+        yield "appspec.yml", self._appspec(), 0o644
+        for event, text in self.hooks.items():
+            yield f"scripts/{event}.sh", f"#!/bin/sh\n{text}\n".encode(), 0o755
+        for path, content in self.files.items():
+            yield path, content.encode(), 0o644
+
+    def zip(self) -> bytes:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
+            for path, content, mode in self.entries():
+                entry = zipfile.ZipInfo(path, (2026, 1, 1, 0, 0, 0))
+                entry.external_attr = (0o100000 | mode) << 16
+                bundle.writestr(entry, content)
+        return out.getvalue()
+
+    def write(self, folder: Path) -> Path:
+        """Lay it out on disk, for `aws deploy push`."""
+        for path, content, mode in self.entries():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            file.chmod(mode)
+        return folder
+
+    def _appspec(self) -> bytes:
+        if self.appspec is not None:
+            return self.appspec if isinstance(self.appspec, bytes) else self.appspec.encode()
+        spec: dict[str, Any] = {"version": 0.0, "os": "linux"}
+        if self.install:
+            spec["files"] = [{"source": source, "destination": to} for source, to in self.install.items()]
+        if self.hooks:
+            spec["hooks"] = {event: [{"location": f"scripts/{event}.sh", **self.hook_options}] for event in self.hooks}
+        return json.dumps(spec).encode()
+
+
+class Shop:
+    """An application with one deployment group of some hosts, as a user would have made them."""
+
+    def __init__(self, plane: ControlPlane, name: str, *, bucket: str = "releases") -> None:
+        self.plane = plane
+        self.name = name
+        self.bucket = bucket
+        self.deploy = plane.client("codedeploy")
+        self.s3 = plane.client("s3")
+        self._revisions = 0
+        if bucket not in [one["Name"] for one in self.s3.list_buckets()["Buckets"]]:
+            self.s3.create_bucket(Bucket=bucket)
+        self.deploy.create_application(applicationName=name)
+        self.deploy.create_deployment_group(
+            applicationName=name,
+            deploymentGroupName="prod",
+            serviceRoleArn=f"arn:aws:iam::{ACCOUNT}:role/deploy",
+            deploymentConfigName="CodeDeployDefault.AllAtOnce",
+            onPremisesInstanceTagFilters=[{"Key": "app", "Value": name, "Type": "KEY_AND_VALUE"}],
+        )
+
+    def join(self, host: Host) -> None:
+        """Register a host, if it is not yet, and give it this application's tag."""
+        with contextlib.suppress(self.deploy.exceptions.InstanceNameAlreadyRegisteredException):
+            self.deploy.register_on_premises_instance(instanceName=host.name, iamUserArn=host.arn)
+        self.deploy.add_tags_to_on_premises_instances(
+            instanceNames=[host.name], tags=[{"Key": "app", "Value": self.name}]
+        )
+
+    def push(self, revision: Revision | bytes, *, bundle_type: str = "zip") -> dict[str, Any]:
+        """Upload a bundle; returns its location."""
+        self._revisions += 1
+        key = f"{self.name}/{self._revisions}.{bundle_type}"
+        body = revision if isinstance(revision, bytes) else revision.zip()
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+        return {"revisionType": "S3", "s3Location": {"bucket": self.bucket, "key": key, "bundleType": bundle_type}}
+
+    def start(self, revision: Revision | bytes | dict[str, Any], **options: Any) -> str:
+        """Create a deployment; returns its id."""
+        location = revision if isinstance(revision, dict) else self.push(revision)
+        created = self.deploy.create_deployment(
+            applicationName=self.name, deploymentGroupName="prod", revision=location, **options
+        )
+        return str(created["deploymentId"])
+
+    def info(self, deployment_id: str) -> dict[str, Any]:
+        info: dict[str, Any] = self.deploy.get_deployment(deploymentId=deployment_id)["deploymentInfo"]
+        return info
+
+    def ended(self, deployment_id: str, *, seconds: float = 60.0) -> dict[str, Any]:
+        """The deployment, once it has ended."""
+
+        def info() -> dict[str, Any] | None:
+            found = self.info(deployment_id)
+            return found if found["status"] in FINAL else None
+
+        found: dict[str, Any] = wait_until(f"{deployment_id} ends", info, seconds=seconds)
+        return found
+
+    def run(self, revision: Revision | bytes | dict[str, Any], **options: Any) -> tuple[str, dict[str, Any]]:
+        """Deploy and wait; returns the id and the deployment."""
+        deployment_id = self.start(revision, **options)
+        return deployment_id, self.ended(deployment_id)
+
+    def target(self, deployment_id: str, host: str) -> dict[str, Any]:
+        answer = self.deploy.get_deployment_target(deploymentId=deployment_id, targetId=host)
+        target: dict[str, Any] = answer["deploymentTarget"]["instanceTarget"]
+        return target
+
+    def events(self, deployment_id: str, host: str) -> dict[str, dict[str, Any]]:
+        """A host's lifecycle events by name."""
+        events = self.target(deployment_id, host)["lifecycleEvents"]
+        return {event["lifecycleEventName"]: event for event in events}
+
+    def statuses(self, deployment_id: str, host: str) -> list[str]:
+        return [event["status"] for event in self.events(deployment_id, host).values()]
+
+    def failure(self, deployment_id: str, host: str) -> dict[str, Any]:
+        """The diagnostics of the event that failed on a host, with the event's name added."""
+        for name, event in self.events(deployment_id, host).items():
+            if event["status"] == "Failed":
+                return {"event": name, **event["diagnostics"]}
+        raise AssertionError(f"nothing failed on {host}: {self.statuses(deployment_id, host)}")
