@@ -97,7 +97,7 @@ def _cell(event: Event | None, now: datetime) -> Text:
     mark, style = _MARKS.get(event.status, _UNKNOWN)
     seconds = event.seconds(now)
     # What takes no time is no news: most events have no script.
-    shown = f"{mark} {seconds:.1f}s" if seconds is not None and seconds >= 0.05 else mark
+    shown = f"{mark} {_short(seconds)}" if seconds is not None and seconds >= 0.05 else mark
     return Text(shown, style=style)
 
 
@@ -105,20 +105,32 @@ def _seconds(target: Target, now: datetime) -> str:
     if target.started is None:
         return ""
     end = target.ended if target.is_final and target.ended else now
-    return f"{max(0.0, (end - target.started).total_seconds()):.1f}s"
+    return _short(max(0.0, (end - target.started).total_seconds()))
+
+
+def _short(seconds: float) -> str:
+    """A duration in at most five characters."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 10:
+        return f"{minutes}m{rest:02}s"
+    return f"{minutes}m" if minutes < 600 else f"{minutes // 60}h"
 
 
 def _bar(progress: Progress) -> Text:
     """Cells in proportion to the targets in each status; a status that has a target has a cell."""
     bar = Text()
-    left, targets_left = _BAR_CELLS, progress.total
-    for status in _BAR:
-        count = progress.counts.get(status, 0)
-        if not count:
-            continue
-        cells = min(left, max(1, round(left * count / targets_left)))
+    there = [status for status in _BAR if progress.counts.get(status)]
+    cells_left, targets_left = _BAR_CELLS, progress.total
+    for position, status in enumerate(there):
+        count = progress.counts[status]
+        fair = round(cells_left * count / targets_left)
+        cells = max(1, min(fair, cells_left - (len(there) - position - 1)))
         bar.append(("━" if status != "Pending" else "╌") * cells, style=_MARKS.get(status, _UNKNOWN)[1])
-        left, targets_left = left - cells, targets_left - count
+        cells_left, targets_left = cells_left - cells, targets_left - count
     return bar.append(f"  {counted(progress)}")
 
 

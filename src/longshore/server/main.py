@@ -17,6 +17,7 @@ import uvicorn
 
 from longshore.server.app import ControlPlane, build
 from longshore.server.credentials import write_credentials
+from longshore.server.http import Protocol
 from longshore.server.settings import Settings
 
 log = structlog.get_logger()
@@ -51,7 +52,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         uvicorn.Config(
             _with_lifespan(plane.app, lifespan),
             lifespan="on",
-            http="httptools",
+            http=Protocol,
             loop="uvloop",
             access_log=False,
             log_config=None,

@@ -285,4 +285,5 @@ def _remove_tree(directory: Path) -> None:
             path = Path(parent, name)
             if not path.is_symlink() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
                 path.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=False)
+    if directory.exists():
+        shutil.rmtree(directory)

@@ -1,0 +1,101 @@
+"""Hosts with files, processes and names of their own, made by the kernel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from longshore.onebox.machinery.host_view import HostView, HostViewError, why_not
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[HostView]:
+    if reason := why_not(tmp_path):
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    view = HostView(directory=tmp_path / "web-1", name="web-1")
+    yield view
+    view.remove()
+
+
+def said(view: HostView, script: str) -> str:
+    ended = subprocess.run(view.command(["sh", "-c", script]), capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_what_a_host_writes_no_other_sees(host: HostView, tmp_path: Path) -> None:
+    other = HostView(directory=tmp_path / "web-2", name="web-2")
+    host.start()
+    other.start()
+    try:
+        said(host, "mkdir /opt/longshore-test && echo one >/opt/longshore-test/file && echo two >>/etc/hosts")
+        assert said(other, "ls /opt").find("longshore-test") < 0
+        assert "two" not in said(other, "cat /etc/hosts").splitlines()
+        assert not Path("/opt/longshore-test").exists()
+        assert host.written("/opt/longshore-test/file").read_text() == "one\n"
+        assert (said(host, "uname -n"), said(other, "uname -n")) == ("web-1\n", "web-2\n")
+    finally:
+        other.remove()
+
+
+def test_what_is_put_there_before_the_start_is_seen(host: HostView) -> None:
+    path = host.written("/etc/shop.address")
+    path.parent.mkdir(parents=True)
+    path.write_text("127.0.9.1\n")
+    host.start()
+    assert said(host, "cat /etc/shop.address") == "127.0.9.1\n"
+    assert said(host, "ls -A /tmp") == ""
+
+
+def test_files_stay_and_processes_do_not(host: HostView) -> None:
+    host.start()
+    said(host, "setsid sleep 31536001 </dev/null >/dev/null 2>&1 & echo kept >/var/lib/file")
+    assert "31536001" in said(host, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    host.stop()
+    assert host.process_id() is None
+    assert not [one for one in psutil.process_iter(["cmdline"]) if "31536001" in (one.info["cmdline"] or [])]
+    host.start()
+    assert said(host, "cat /var/lib/file") == "kept\n"
+
+
+def test_a_daemon_that_ended_is_not_there_any_more(host: HostView) -> None:
+    host.start()
+    script = "sh -c 'sleep 31536002 & echo $!' >/pid; read -r pid </pid; kill $pid"
+    gone = "for try in 1 2 3 4 5 6 7 8 9; do kill -0 $pid 2>/dev/null || { echo gone; break; }; sleep 0.1; done"
+    assert said(host, f"{script}; {gone}") == "gone\n"
+
+
+def test_shared_directories_are_seen_for_reading_only(tmp_path: Path, host: HostView) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("outside\n")
+    view = HostView(directory=host.directory, name="web-1", shared=(shared,))
+    view.start()
+    assert said(view, f"cat {shared}/file") == "outside\n"
+    assert said(view, f"touch {shared}/mine 2>/dev/null || echo refused") == "refused\n"
+
+
+def test_a_host_survives_whoever_started_it_and_is_found_again(host: HostView) -> None:
+    host.start()
+    again = HostView(directory=host.directory, name="web-1")
+    assert again.process_id() == host.process_id()
+    again.remove()
+    assert host.process_id() is None
+    assert not host.directory.exists()
+
+
+def test_a_host_that_is_not_running_runs_nothing(host: HostView) -> None:
+    with pytest.raises(HostViewError, match="web-1 is not running"):
+        host.command(["true"])
+
+
+def test_a_place_that_cannot_be_written_is_told() -> None:
+    reason = why_not(Path("/proc/longshore"))
+    assert reason is not None
+    assert "/proc/longshore" in reason
