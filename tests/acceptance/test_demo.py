@@ -6,9 +6,12 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,7 +20,8 @@ import pytest
 from longshore.onebox.machinery.host_view import HostView, why_not
 from tests.acceptance.world import BIN, ControlPlane, wait_until
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "in-place"
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLE = REPOSITORY / "examples" / "in-place"
 SECONDS = 120
 
 
@@ -134,27 +138,76 @@ def test_what_a_killed_demo_left_is_ended(place: Mapping[str, str]) -> None:
     assert of_demo(place) == []
 
 
-def test_the_example_is_deployed_by_its_own_script(own_plane: ControlPlane, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Machine:
+    """A machine to throw away, on which the shop may go to /opt/shop."""
+
+    view: HostView
+    #: Where its shop will be.
+    address: str
+
+    def start(self, script: str, **environ: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.view.command(["sh", "-euc", script]),
+            env={"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/root", "EXAMPLE": str(EXAMPLE), **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, script: str, **environ: str) -> str:
+        running = self.start(script, **environ)
+        out, _ = running.communicate(timeout=SECONDS)
+        assert running.returncode == 0, out
+        return out
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
     if reason := why_not(tmp_path):
         assert not os.environ.get("CI"), reason
-        pytest.skip(f"the example goes to /opt/shop, and no host can be made here: {reason}")
-    host = HostView(directory=tmp_path / "host", name="web-1", shared=(own_plane.data_dir, EXAMPLE, BIN.parent))
-    address = f"127.0.{200 + os.getpid() % 50}.1:8080"
-    host.written("/etc").mkdir(parents=True)
-    host.written("/etc/shop.address").write_text(f"{address}\n")
-    host.start()
-    try:
-        for _ in range(2):
-            ended = subprocess.run(
-                host.command([str(EXAMPLE / "run.sh")]),
-                env={**own_plane.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/root"},
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
-            )
-            assert ended.returncode == 0, ended.stdout + ended.stderr
-            assert f"The shop is open on http://{address}" in ended.stdout
-            assert answer(address) == "1"
-    finally:
-        host.remove()
+        pytest.skip(f"the example goes to /opt/shop, and no machine for it can be made here: {reason}")
+    data = tmp_path / "data"
+    data.mkdir(exist_ok=True)
+    shared = (data, REPOSITORY, BIN.parent, Path(sys.base_prefix))
+    view = HostView(directory=tmp_path / "machine", name="web-1", shared=shared)
+    address = f"127.1.{os.getpid() % 250}.1:8080"
+    view.written("/etc").mkdir(parents=True)
+    view.written("/etc/shop.address").write_text(f"{address}\n")
+    view.start()
+    yield Machine(view, address)
+    view.remove()
+
+
+def test_the_example_is_deployed_by_its_own_script(own_plane: ControlPlane, machine: Machine) -> None:
+    for _ in range(2):
+        out = machine.run(str(EXAMPLE / "run.sh"), **own_plane.environ)
+        assert f"The shop is open on http://{machine.address}" in out
+        assert answer(machine.address) == "1"
+
+
+def test_the_readme_by_hand_does_what_it_says(machine: Machine) -> None:
+    """Each block in order, from an empty directory; only the ports are other ones, which are surely free."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    text = (REPOSITORY / "README.md").read_text().replace("8420", port).replace("127.0.0.1:8080", machine.address)
+    _, server, exports, register, agent, deploy = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    machine.run("mkdir /tmp/empty")
+    here = "cd /tmp/empty\n"
+    serving = machine.start(here + "exec " + server)
+    assert serving.stdout is not None
+    said = ""
+    while "export AWS_REGION" not in said:
+        line = serving.stdout.readline()
+        assert line, said
+        said += line
+    promised = exports.replace("$PWD", "/tmp/empty").splitlines()
+    assert [line for line in said.splitlines() if line.startswith("export")] == promised
+    machine.run(here + exports + register)
+    working = machine.start(here + exports + "exec " + agent)
+    out = machine.run(here + exports + deploy)
+    assert "Succeeded" in out
+    assert "The corner shop, release 1, on web-1" in out
+    machine.view.stop()
+    for process in (serving, working):
+        process.communicate(timeout=10)

@@ -220,4 +220,4 @@ class Story:
 
 
 def _is_well(host: Host) -> bool:
-    return host.answer("/health", seconds=1.0) is not None
+    return host.answer("/health", seconds=3.0) is not None

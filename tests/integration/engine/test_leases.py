@@ -1,0 +1,63 @@
+"""Who may tick a deployment: claims, leases and the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from longshore.engine.tick import tick
+from longshore.store import deployments
+from longshore.store.deployments import LeaseLostError
+from tests.integration.engine.rollout import LEASE, Rollout
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Iterator[Rollout]:
+    made = Rollout(tmp_path, hosts=2, minimum="CodeDeployDefault.HalfAtATime")
+    made.deploy()
+    yield made
+    made.close()
+
+
+def test_a_claimed_deployment_is_nobody_elses_until_the_lease_ends(rollout: Rollout) -> None:
+    assert rollout.claim() is not None
+    assert rollout.claim() is None
+    rollout.now += LEASE
+    assert rollout.claim() is not None
+
+
+def test_a_tick_that_slept_through_its_lease_writes_nothing(rollout: Rollout) -> None:
+    """The fence: a process paused longer than its lease wakes up to find that another took over."""
+    asleep = rollout.claim()
+    assert asleep is not None
+    rollout.now += LEASE
+    other = rollout.claim()
+    assert other is not None
+    with pytest.raises(LeaseLostError):
+        tick(rollout.world, asleep, rollout.now)
+    assert rollout.info["status"] == "Created"
+    tick(rollout.world, other, rollout.now)
+    assert rollout.info["status"] == "InProgress"
+
+
+def test_a_host_that_ends_during_a_tick_has_the_deployment_looked_at_again(rollout: Rollout) -> None:
+    """A wake-up that falls into a tick is not lost when the tick gives the deployment back."""
+    rollout.tick()
+    rollout.now += 100
+    rollout.store.write(lambda tx: deployments.wake(tx, rollout.deployment_id, rollout.now))
+    claim = rollout.claim()
+    assert claim is not None
+    rollout.run_all(rollout.ready()[0])
+    tick(rollout.world, claim, rollout.now)
+    assert rollout.tick() > 0 or rollout.overview.get("Succeeded") == 1
+    assert rollout.overview == {"InProgress": 1, "Succeeded": 1}
+
+
+def test_an_idle_deployment_is_not_looked_at(rollout: Rollout) -> None:
+    rollout.tick()
+    assert rollout.tick() == 0
+    due = rollout.store.read(deployments.first_wake_at)
+    assert due is not None
+    assert due > rollout.now + 200
