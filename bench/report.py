@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -75,6 +76,8 @@ def main(*benchmarks: Callable[[], Report]) -> None:
     parser = argparse.ArgumentParser(description="Longshore's benchmarks; bench/README.md says what they mean.")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="text to read, json for a script")
     as_json = parser.parse_args().output == "json"
+    # So that what was started is stopped when a benchmark is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     reports = []
     for benchmark in benchmarks:
         report = benchmark()

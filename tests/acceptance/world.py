@@ -51,8 +51,10 @@ class ControlPlane:
         self._process: subprocess.Popen[str] | None = None
         self.environ: dict[str, str] = {}
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
+        """Start it, on the port and data of the last time; `options` are further words of the command line."""
         command = [BIN / "longshore", "server", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}"]
+        command += options
         with self.log.open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._process.stdout is not None
@@ -194,6 +196,11 @@ class Host:
         )
 
     @property
+    def workers(self) -> list[psutil.Process]:
+        """The agent's processes that carry out deployments, one each."""
+        return [child for child in self.agent.children() if _is_agent(child)]
+
+    @property
     def log(self) -> str:
         logs = [self.folder / "agent.out", *sorted((self.root.parent / "log").glob("*.log"))]
         return "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
@@ -205,10 +212,14 @@ class Host:
 
     def kill(self) -> None:
         """`kill -9` of the agent and its workers, not of what their hooks started."""
-        poller = self.agent
-        for process in [poller, *[child for child in poller.children() if _is_agent(child)]]:
+        for process in [self.agent, *self.workers]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        self._wait()
+
+    def kill_poller(self) -> None:
+        """`kill -9` of the long-lived process alone."""
+        self.agent.kill()
         self._wait()
 
     def stop(self) -> None:

@@ -29,6 +29,7 @@ def server(
     Prints three export lines that point any AWS tool here, then serves until it is stopped. The owner's key is in
     DATA_DIR/credentials.
     """
+    from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.main import serve
     from longshore.server.settings import Settings, SettingsError, parse_listen
     from longshore.store.migrations import NewerSchemaError
@@ -60,6 +61,9 @@ def server(
         serve(settings, announce=announce)
     except NewerSchemaError as error:
         typer.echo(f"longshore server: {error}", err=True)
+        raise typer.Exit(1) from None
+    except StoreInUse:
+        typer.echo(f"longshore server: another server uses {data_dir}. Stop it, or give another --data-dir.", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(

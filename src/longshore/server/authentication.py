@@ -29,7 +29,9 @@ def keyring(store: Store) -> Keyring:
             kind=PrincipalKind(kept.kind),
         )
 
-    return Keyring(load)
+    keys = Keyring(load)
+    store.wakeup.listen("key", keys.forget)
+    return keys
 
 
 class Gate:

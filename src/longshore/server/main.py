@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 #: Requests at work when the server stops get this long, seconds.
 _GRACE = 10
+#: Connections that may wait to be accepted: a fleet that comes back all at once.
+_BACKLOG = 2048
 #: An idle connection is kept longer than an agent's pause between two commands, seconds.
 _KEEP_ALIVE = 120
 
@@ -64,6 +67,9 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         ),
         plane,
     )
+    # uvicorn stops by itself on these, then raises them again: being asked to stop is no failure.
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, lambda *_: None)
     server.run(sockets=[listening])
 
 
@@ -106,6 +112,8 @@ def _bind(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((settings.host, settings.port))
     listening.set_inheritable(False)
+    # From here on a client waits for its answer; it is not turned away while we open the data.
+    listening.listen(_BACKLOG)
     return listening
 
 

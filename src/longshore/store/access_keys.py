@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, insert, select
 
+from longshore.store import wakeup
 from longshore.store.database import Transaction
 from longshore.store.tables import access_keys
 
@@ -36,6 +37,7 @@ def add(tx: Transaction, key: AccessKey) -> None:
             create_time=key.create_time,
         )
     )
+    tx.tell(wakeup.key(key.access_key_id))
 
 
 def find(tx: Transaction, access_key_id: str) -> AccessKey | None:
@@ -56,4 +58,5 @@ def remove(tx: Transaction, account: str, access_key_id: str) -> bool:
     done = tx.execute(
         delete(access_keys).where(access_keys.c.account == account, access_keys.c.access_key_id == access_key_id)
     )
+    tx.tell(wakeup.key(access_key_id))
     return done.rowcount > 0

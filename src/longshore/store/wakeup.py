@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-#: What a hint is about: ("host", identifier) or ("deployment", id).
+#: What a hint is about: ("host", who polls), ("deployment", id) or ("key", access key id).
 Topic = tuple[str, str]
 
 
@@ -24,22 +24,35 @@ def deployment(deployment_id: str) -> Topic:
     return ("deployment", deployment_id)
 
 
+def key(access_key_id: str) -> Topic:
+    """An access key was made or deleted."""
+    return ("key", access_key_id)
+
+
 class Wakeup:
-    """Carries hints from the writer's thread to parked polls (asyncio) and to the engine (threads)."""
+    """Carries hints from the writer's thread to parked polls (asyncio), to the engine (threads) and to listeners."""
 
     def __init__(self) -> None:
         self._waiting: dict[Topic, set[asyncio.Event]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine = threading.Event()
+        self._listeners: dict[str, Callable[[str], None]] = {}
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver hints to waiters of this loop; called once, before anyone waits."""
         self._loop = loop
 
+    def listen(self, kind: str, listener: Callable[[str], None]) -> None:
+        """Have `listener` called with what each hint of this kind is about, on the thread that committed."""
+        self._listeners[kind] = listener
+
     def publish(self, topics: Collection[Topic]) -> None:
         """Tell whoever waits for these topics; callable from any thread."""
-        if any(kind == "deployment" for kind, _ in topics):
-            self._engine.set()
+        for kind, about in topics:
+            if kind == "deployment":
+                self._engine.set()
+            elif listener := self._listeners.get(kind):
+                listener(about)
         if self._loop is not None and self._waiting and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver, topics)
 

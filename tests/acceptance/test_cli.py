@@ -1,0 +1,162 @@
+"""Starting and stopping the control plane, and keys, from the command line."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import stat
+import subprocess
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.acceptance.world import BIN, ControlPlane
+
+
+def longshore(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BIN / "longshore", *words], text=True, capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.7:8420"])
+def test_the_server_does_not_listen_beyond_loopback_by_accident(tmp_path: Path, listen: str) -> None:
+    done = longshore("server", "--data-dir", tmp_path / "data", "--listen", listen)
+    assert done.returncode == 2
+    assert "--tls-cert" in done.stderr
+    assert "--insecure" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--listen", "8420"], "HOST:PORT"),
+        (["--account-id", "12"], "twelve digits"),
+        (["--tls-cert", __file__], "--tls-key"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_with_the_way_out(tmp_path: Path, words: list[str], said: str) -> None:
+    done = longshore("server", "--data-dir", tmp_path / "data", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = longshore("server", "--data-dir", tmp_path / "data", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 1
+    assert "127.0.0.1:0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_server_on_the_same_data_is_refused(own_plane: ControlPlane) -> None:
+    done = longshore("server", "--data-dir", own_plane.data_dir, "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert "another server uses" in done.stderr
+    assert "Traceback" not in done.stderr
+    own_plane.client("codedeploy").list_applications()
+
+
+def test_keys_and_database_are_for_their_owner_only(own_plane: ControlPlane) -> None:
+    assert stat.S_IMODE((own_plane.data_dir / "credentials").stat().st_mode) == 0o600
+    for file in own_plane.data_dir.glob("longshore.db*"):
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+
+
+def test_the_owner_keeps_its_key_over_a_restart(own_plane: ControlPlane) -> None:
+    before = own_plane.owner
+    own_plane.stop()
+    (own_plane.data_dir / "credentials").unlink()
+    own_plane.start()
+    assert own_plane.owner == before
+
+
+def test_a_hosts_key_is_made_listed_and_taken_away(shared_plane: ControlPlane) -> None:
+    """A key that was deleted works no more, from the very next request."""
+    made = json.loads(shared_plane.run("longshore", "keys", "create", "--user", "web-k", "--output", "json").stdout)
+    key = made["AccessKey"]
+    assert set(key) == {"UserName", "UserArn", "AccessKeyId", "SecretAccessKey", "CreateTime", "SpecificationSigner"}
+    agent = shared_plane.client("codedeploy-commands", keys=(key["AccessKeyId"], key["SecretAccessKey"]))
+    update = {"HostCommandIdentifier": "x"}
+    with pytest.raises(ClientError, match="ClientException"):
+        agent.post_host_command_update(**update)
+    listed = shared_plane.run("longshore", "keys", "list", "--user", "web-k", "--output", "json").stdout
+    assert key["AccessKeyId"] in listed
+    assert key["SecretAccessKey"] not in listed
+    shared_plane.run("longshore", "keys", "delete", key["AccessKeyId"])
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        agent.post_host_command_update(**update)
+    gone = shared_plane.run("longshore", "keys", "delete", key["AccessKeyId"], check=False)
+    assert gone.returncode == 1
+    assert key["AccessKeyId"] in gone.stderr
+
+
+def test_a_user_holds_two_keys_at_most(shared_plane: ControlPlane) -> None:
+    for _ in range(2):
+        shared_plane.run("longshore", "keys", "create", "--user", "web-two")
+    third = shared_plane.run("longshore", "keys", "create", "--user", "web-two", check=False)
+    assert third.returncode == 1
+    assert "LimitExceededException" in third.stderr
+
+
+def test_commands_say_what_to_do_when_no_server_answers(shared_plane: ControlPlane) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    done = shared_plane.run("longshore", "keys", "list", "--endpoint-url", f"http://127.0.0.1:{port}", check=False)
+    assert done.returncode == 1
+    assert "longshore server" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+def test_the_server_speaks_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    """Beyond loopback it is one of the two ways to be let."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    command = [BIN / "longshore", "server", "--data-dir", tmp_path / "data", "--listen", f"0.0.0.0:{port}"]
+    process = subprocess.Popen(
+        [*command, "--tls-cert", certificate[0], "--tls-key", certificate[1], "--url", f"https://localhost:{port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = "".join(line for line, _ in zip(process.stdout, range(3), strict=False))
+        assert f"export AWS_ENDPOINT_URL=https://localhost:{port}" in said
+        trusted = ssl.create_default_context(cafile=str(certificate[0]))
+        with urllib.request.urlopen(f"https://localhost:{port}/", timeout=10, context=trusted) as answer:
+            assert answer.status == 200
+    finally:
+        process.terminate()
+        assert process.wait(timeout=15) == 0
