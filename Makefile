@@ -37,7 +37,7 @@ check: $(READY) ## Lint, formatting, types, and who may import whom
 	$(BIN)/lint-imports
 
 bench: $(READY) ## Measure; each benchmark prints our figure, the peer's, and the ratio
-	@for each in bench/[a-z]*.py; do echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+	@for each in one_host fleet agents; do $(BIN)/python -m bench.$$each || exit 1; done
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -23,6 +23,7 @@ _LOOK_EVERY = 0.05
 def benchmark() -> Report:
     """The three take turns, so that each meets the machine in the same mood."""
     ours: list[Spent] = []
+    server_cpu: list[float] = []
     floors: list[Spent] = []
     peers: list[Spent] = []
     with setting.ground() as ground:
@@ -37,17 +38,18 @@ def benchmark() -> Report:
                 group = setting.make_group(codedeploy, "fleet")
                 for turn in range(_RUNS + 1):
                     report.note(f"fleet: turn {turn + 1} of {_RUNS + 1}")
-                    began = server.cpu_seconds() + sum(host.cpu_seconds() for host in fleet)
+                    began = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
                     seconds = setting.deploy(codedeploy, group, revision, look_every=_LOOK_EVERY)
-                    ended = server.cpu_seconds() + sum(host.cpu_seconds() for host in fleet)
-                    ours.append(Spent(seconds=seconds, cpu_seconds=ended - began))
+                    ended = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
+                    ours.append(Spent(seconds=seconds, cpu_seconds=sum(ended) - sum(began)))
+                    server_cpu.append(ended[0] - began[0])
                     floors.append(loop.run())
                     # What these wrote is not to be flushed during the next one's turn.
                     time.sleep(1)
         for turn in range(_PEER_RUNS):
             report.note(f"fleet: ansible, run {turn + 1} of {_PEER_RUNS}")
             peers.append(ansible.run())
-    return _report(ours[1:], floors[1:], peers)
+    return _report(ours[1:], server_cpu[1:], floors[1:], peers)
 
 
 class _ShellLoop:
@@ -82,7 +84,7 @@ class _ShellLoop:
         return timed(["sh", "-c", f"ls -d {every}/host-* | xargs -n 1 -P {_AT_ONCE} sh {shlex.quote(str(one))}"], {})
 
 
-def _report(ours: list[Spent], floors: list[Spent], peers: list[Spent]) -> Report:
+def _report(ours: list[Spent], server_cpu: list[float], floors: list[Spent], peers: list[Spent]) -> Report:
     def figure(what: str, peer: str, theirs: list[Spent], member: str) -> Figure:
         return report.of_runs(
             what,
@@ -106,6 +108,7 @@ def _report(ours: list[Spent], floors: list[Spent], peers: list[Spent]) -> Repor
         figures=(
             figure("wall time", "shell loop", floors, "seconds"),
             figure("CPU", "shell loop", floors, "cpu_seconds"),
+            report.of_runs("CPU of the server alone", "s", server_cpu),
             figure("wall time", "Ansible", peers, "seconds"),
             figure("CPU", "Ansible", peers, "cpu_seconds"),
         ),

@@ -210,16 +210,16 @@ class Host:
         """The agent's root_dir, seen from here."""
         return self.view.written("/opt/agent/root") if self.view else self.folder / "root"
 
-    def kill(self) -> None:
-        """`kill -9` of the agent and its workers, not of what their hooks started."""
-        for process in [self.agent, *self.workers]:
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The agent and its workers, not what their hooks started."""
+        return [self.agent, *self.workers]
+
+    def kill(self, processes: list[psutil.Process] | None = None) -> None:
+        """`kill -9` of all the agent's processes, or of these: the agent itself must be among them."""
+        for process in self.processes if processes is None else processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._wait()
-
-    def kill_poller(self) -> None:
-        """`kill -9` of the long-lived process alone."""
-        self.agent.kill()
         self._wait()
 
     def stop(self) -> None:

@@ -118,6 +118,9 @@ class _AfterCleanup:
         #: Paths that will be removed, in order.
         self.removals: list[str] = []
         self._removed: set[str] = set()
+        if earlier:
+            # What a killed Install was writing goes too (`carry_out`), and must not keep its directory.
+            self._removed.add(_temporary(earlier[-1]))
         for path in reversed(earlier):
             if path not in self._removed and self._is_removable(path):
                 self.removals.append(path)

@@ -21,6 +21,8 @@ from longshore.cli.watch_table import deployment_table
 #: What was asked for does not exist or is no deployment id: the command was used wrongly.
 _USED_WRONGLY = frozenset({"DeploymentDoesNotExistException", "InvalidDeploymentIdException"})
 _INTERRUPTED = 130
+#: Lines of the table that are no targets: headline, column names, what is hidden, bar, footer, and one to spare.
+_OTHER_LINES = 8
 
 
 class Output(StrEnum):
@@ -76,9 +78,11 @@ def show(
                 line(f"{datetime.now():%H:%M:%S} {change}")
             last = progress
     else:
-        with Live(console=Console(), auto_refresh=False) as live:
+        console = Console()
+        with Live(console=console, auto_refresh=False) as live:
             for progress in seen:
-                live.update(deployment_table(progress, datetime.now(UTC), *footer()), refresh=True)
+                rows = max(5, console.height - _OTHER_LINES)
+                live.update(deployment_table(progress, datetime.now(UTC), *footer(), rows=rows), refresh=True)
                 last = progress
     assert last is not None
     return last

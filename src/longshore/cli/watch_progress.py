@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+#: All but tab and newline.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 FINAL = frozenset({"Succeeded", "Failed", "Stopped"})
 FINAL_TARGET = frozenset({"Succeeded", "Failed", "Skipped"})
 #: Targets in the order in which somebody watching wants to see them.
@@ -118,7 +121,7 @@ def progress(info: Mapping[str, Any], targets: Sequence[Target] = ()) -> Progres
         completed=info.get("completeTime"),
         counts={status: count for status, count in (info.get("deploymentOverview") or {}).items() if count},
         error_code=error.get("code") or "",
-        error_message=error.get("message") or "",
+        error_message=_plain(error.get("message")),
         targets=tuple(sorted(targets, key=_worst_first)),
     )
 
@@ -217,7 +220,12 @@ def _event(described: Mapping[str, Any]) -> Event:
         start=described.get("startTime"),
         end=described.get("endTime"),
         error_code=said.get("errorCode") or "",
-        script=said.get("scriptName") or "",
-        message=said.get("message") or "",
-        log_tail=said.get("logTail") or "",
+        script=_plain(said.get("scriptName")),
+        message=_plain(said.get("message")),
+        log_tail=_plain(said.get("logTail")),
     )
+
+
+def _plain(text: str | None) -> str:
+    """Without control characters: a host's log must not move the cursor of who reads it."""
+    return _CONTROL.sub("", text or "")

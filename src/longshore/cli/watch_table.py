@@ -30,11 +30,11 @@ _MOST_EXPLAINED = 3
 _FEW = 20
 
 
-def deployment_table(progress: Progress, now: datetime, *footer: RenderableType) -> RenderableType:
+def deployment_table(progress: Progress, now: datetime, *footer: RenderableType, rows: int = 40) -> RenderableType:
     """Everything about a deployment that fits on one screen; `footer` comes below the bar."""
     parts: list[RenderableType] = [_headline(progress, now)]
     if progress.targets:
-        parts.append(_targets(progress, now))
+        parts.append(_targets(progress, now, rows))
     if progress.total:
         parts.append(_bar(progress))
     parts += footer
@@ -68,17 +68,19 @@ def _headline(progress: Progress, now: datetime) -> Text:
     )
 
 
-def _targets(progress: Progress, now: datetime) -> Table:
+def _targets(progress: Progress, now: datetime, rows: int) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
-    names = list(dict.fromkeys(event.name for target in progress.targets for event in target.events))
+    targets = progress.targets[:rows]
+    if len(targets) == progress.total <= _FEW:
+        targets = tuple(sorted(targets, key=_natural))
+    names = list(dict.fromkeys(event.name for target in targets for event in target.events))
     for name in names:
         table.add_column(_over_two_lines(name), no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
-    targets = progress.targets
-    for target in sorted(targets, key=_natural) if len(targets) <= _FEW else targets:
+    for target in targets:
         table.add_row(*_row(target, names, now))
-    if hidden := progress.total - len(progress.targets):
+    if hidden := progress.total - len(targets):
         table.add_row(Text(f"… {hidden} more", style="dim"))
     return table
 

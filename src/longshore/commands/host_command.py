@@ -43,10 +43,13 @@ def read(identifier: str) -> HostCommand | None:
     """The command an identifier stands for; None when it is not one of ours."""
     try:
         fields = json.loads(base64.urlsafe_b64decode(identifier.encode()))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     match fields:
         case [str(deployment_id), str(target_id), int(position), str(attempt)] if attempt:
+            if not (deployment_id + target_id + attempt).isprintable():
+                # Half a surrogate pair is legal JSON and no legal text: the database would refuse to look for it.
+                return None
             return HostCommand(
                 deployment_id=deployment_id, target_id=target_id, position=position, attempt=attempt[:32]
             )

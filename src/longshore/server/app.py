@@ -22,7 +22,6 @@ from longshore.api import (
 )
 from longshore.api.limits import Limits
 from longshore.api.operations import handlers
-from longshore.auth.keyring import Keyring
 from longshore.commands import envelope
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
@@ -32,7 +31,7 @@ from longshore.onebox.machinery.objects import ObjectStore
 from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
 from longshore.server import credentials
-from longshore.server.authentication import Gate, keyring
+from longshore.server.authentication import Gate, bundle_reader, keyring
 from longshore.server.settings import Settings
 from longshore.store import server_secrets
 from longshore.store.access_keys import AccessKey
@@ -90,7 +89,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         gate.authorize,
         now=time.time,
     )
-    s3 = _s3(settings, keys)
+    s3 = S3(ObjectStore(settings.data_dir / "onebox" / "s3"), keys, now=time.time, may_read=bundle_reader(store))
     local_url = settings.url(port)
     return ControlPlane(
         store=store,
@@ -143,10 +142,6 @@ def _longshore(store: Store, page_secret: bytes) -> Service:
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
     )
-
-
-def _s3(settings: Settings, keys: Keyring) -> ASGIApp:
-    return S3(ObjectStore(settings.data_dir / "onebox" / "s3"), keys, now=time.time)
 
 
 def _private(path: Path) -> Path:

@@ -9,7 +9,8 @@ from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.policy import is_allowed
 from longshore.auth.sigv4 import SignatureRefused, SignedRequest, authenticate
-from longshore.store import access_keys
+from longshore.domain.ids import Scope
+from longshore.store import access_keys, targets
 from longshore.store.database import Store
 from longshore.wire.service import AwsError, Call, Caller
 
@@ -68,3 +69,17 @@ class Gate:
                 "AccessDeniedException",
                 f"User: {call.caller.arn} is not authorized to perform: {call.service}:{call.operation}",
             )
+
+
+def bundle_reader(store: Store) -> Callable[[Key, str, str, str], bool]:
+    """Says whether a host may get an object: only the bundle of a deployment that it is at work on.
+
+    Our agent needs no such right, its specification carries a URL; the official agent asks with the host's own key.
+    """
+
+    def may_read(key: Key, region: str, bucket: str, name: str) -> bool:
+        host = Scope(key.account, region).host(key.principal_arn)
+        locations = [one.get("s3Location", {}) for one in store.read(lambda tx: targets.revisions_for(tx, host))]
+        return any(one.get("bucket") == bucket and one.get("key") == name for one in locations)
+
+    return may_read

@@ -164,6 +164,16 @@ def of_host(tx: Transaction, deployment_id: str, host: str) -> list[str]:
     return [row[0] for row in rows.fetchall()]
 
 
+def revisions_for(tx: Transaction, host: str) -> list[dict[str, Any]]:
+    """The revisions, as the API spells their locations, that this host is being deployed right now."""
+    rows = tx.hot(
+        "SELECT revision FROM deployments JOIN targets ON deployment_id = id"
+        " WHERE host = ? AND targets.status = 'InProgress'",
+        (host,),
+    )
+    return [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in rows.fetchall()]
+
+
 def halt(tx: Transaction, deployment_id: str) -> None:
     """Let no host of this deployment start another event; running ones may finish theirs."""
     tx.hot("UPDATE targets SET halted = 1 WHERE deployment_id = ? AND status = 'InProgress'", (deployment_id,))

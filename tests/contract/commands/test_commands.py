@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import subprocess
 import time
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,7 +110,7 @@ def test_a_held_poll_is_answered_as_soon_as_there_is_work(shop: Shop, agent: Age
 
 
 def test_a_command_is_offered_once_and_again_only_when_nothing_was_heard(shop: Shop, agent: Agent) -> None:
-    """agent.md 1.4.10: the second offer comes after the grace; the first acknowledgement wins, the other is told to drop."""
+    """agent.md 1.4.10: the second offer comes after the grace; of two acknowledgements the first wins."""
     shop.start(Revision())
     first = agent.poll()
     began = time.monotonic()
@@ -198,17 +200,12 @@ def test_the_specification_opens_as_pkcs7_and_as_ours(tmp_path: Path, shop: Shop
 
 def test_a_yaml_spelling_of_the_appspec_is_passed_on(shop: Shop, agent: Agent) -> None:
     """S13.4: the official agent's hooks need to be told of appspec.yaml."""
-    revision = Revision().zip().replace(b"appspec.yml", b"appspec.yaml"[:11])
-    del revision
-    import io
-    import zipfile
-
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as bundle:
         bundle.writestr("top/appspec.yaml", "version: 0.0\nos: linux\n")
     shop.start(out.getvalue())
     sealed = agent.specification(agent.poll())
-    ours = json.loads(json.loads(json.dumps(sealed["VariantEnvelope"]))["Payload"])
+    ours = json.loads(sealed["VariantEnvelope"]["Payload"])
     assert json.loads(base64.b64decode(ours["payload"]))["AppSpecFilename"] == "appspec.yaml"
 
 
@@ -256,6 +253,32 @@ def test_the_commands_service_is_the_only_one_a_host_may_use(shared_plane: Contr
             getattr(shared_plane.client(service, keys=host.keys), call)()
 
 
+def test_a_host_may_read_the_bundle_it_is_deploying_and_nothing_else(
+    shared_plane: ControlPlane, shop: Shop, agent: Agent, host: Host
+) -> None:
+    """The official agent gets its bundle with the host's own key; it opens nothing else, nor that one later."""
+    mine, other = shop.push(Revision())["s3Location"], shop.push(Revision())["s3Location"]
+    s3 = shared_plane.client("s3", keys=host.keys)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.get_object(Bucket=mine["bucket"], Key=mine["key"])
+    deployment_id = shop.start({"revisionType": "S3", "s3Location": mine})
+    command = agent.poll()
+    assert s3.get_object(Bucket=mine["bucket"], Key=mine["key"])["Body"].read() == Revision().zip()
+    for refused in (
+        lambda: s3.get_object(Bucket=other["bucket"], Key=other["key"]),
+        lambda: s3.put_object(Bucket=mine["bucket"], Key=mine["key"], Body=b"mine now"),
+        lambda: s3.delete_object(Bucket=mine["bucket"], Key=mine["key"]),
+        lambda: s3.get_object_tagging(Bucket=mine["bucket"], Key=mine["key"]),
+        lambda: s3.list_objects_v2(Bucket=mine["bucket"]),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
+    agent.complete(command, "Failed", error_code=5)
+    shop.ended(deployment_id)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.get_object(Bucket=mine["bucket"], Key=mine["key"])
+
+
 def test_a_look_at_the_address_is_answered(shared_plane: ControlPlane) -> None:
     """agent.md 1.1.7: the official agent will not start without."""
     with urllib.request.urlopen(shared_plane.url, timeout=5) as answer:
@@ -269,7 +292,6 @@ def test_both_names_of_the_service_are_taken(shared_plane: ControlPlane, shop: S
         request.headers["X-Amz-Target"] = request.headers["X-Amz-Target"].replace("_v20141006", "")
 
     agent.service.meta.events.register("before-sign.codedeploy-commands", rename)
-    agent.service.meta.events.register("choose-signer", lambda **_: None)
     shop.start(Revision())
     agent.service._request_signer._signing_name = "codedeploy-commands-secure"
     assert wait_until("a command", agent.poll)["CommandName"] == "ApplicationStop"

@@ -74,6 +74,12 @@ def test_a_target_that_no_agent_took_up_says_so() -> None:
     assert line.startswith("web-1 failed before any lifecycle event ended")
 
 
+def test_a_hosts_log_cannot_move_the_readers_cursor() -> None:
+    hostile = described("web-1", "Failed", ended=6, failed=True)
+    hostile["instanceTarget"]["lifecycleEvents"][6]["diagnostics"]["logTail"] = "\x1b[2Jgone\x07\tand\nback\r"
+    assert [*failure_lines(target(hostile))][2:] == ["  | [2Jgone\tand", "  | back"]
+
+
 def test_times_run_until_the_end() -> None:
     seen = progress(info(completeTime=BEGAN + timedelta(seconds=4)))
     assert seen.seconds(NOW) == 4

@@ -13,9 +13,9 @@ from longshore.cli.watch_table import deployment_table
 from tests.unit.cli.deployments import NOW, described, info
 
 
-def shown(seen: Progress, *, width: int = 80) -> list[str]:
+def shown(seen: Progress, *, rows: int = 40) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=width).print(deployment_table(seen, NOW))
+    Console(file=out, width=80).print(deployment_table(seen, NOW, rows=rows))
     return out.getvalue().splitlines()
 
 
@@ -53,6 +53,12 @@ def test_of_many_hosts_the_worst_come_first_and_the_rest_is_counted() -> None:
     assert lines[3].startswith("zoo")
     assert len([line for line in lines if line.startswith("web-")]) == 39
     assert any(line.startswith("… 4960 more") for line in lines)
+
+
+def test_a_small_screen_shows_the_worst_few() -> None:
+    targets = [described("web-1", "Succeeded", ended=7), described("web-2", "Failed", ended=6, failed=True)]
+    lines = shown(seen(targets, deploymentOverview={"Failed": 1, "Succeeded": 1}), rows=1)
+    assert [line.split()[0] for line in lines[3:5]] == ["web-2", "…"]
 
 
 def test_the_end_explains_the_failures() -> None:

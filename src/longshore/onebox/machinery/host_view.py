@@ -27,18 +27,26 @@ from pathlib import Path
 
 #: What `start` and `command` call; all of util-linux but the shell.
 _TOOLS = ("sh", "unshare", "nsenter", "mount", "umount", "pivot_root")
+#: Where those are that a user who is not root may not have in the path.
+_MORE_PATH = "/usr/sbin:/sbin"
 #: These are the kernel's and are mounted, not overlaid.
 _KERNEL = ("proc", "sys", "dev")
 #: These start empty on each host.
 _PRIVATE = {"tmp": 0o1777, "run": 0o755}
+#: Directories below the top ones in which programs put things. Made the host's own where its root is not the
+#: machine's: otherwise they belong to somebody whom it does not know, and it cannot write there.
+_WRITTEN_TO = ("usr/local/bin", "var/cache", "var/lib", "var/log", "var/spool", "var/tmp")
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 
-#: Runs as the first process of a host, in the host's own directory. It reaps what daemons leave behind, as every
-#: first process must: a stopped daemon would otherwise stay visible to `kill -0` for ever.
+#: Runs as the first process of a host, in the host's own directory. It writes down who it is before anything else, as
+#: `remember` does, so that it is found whatever happens to whoever started it. It reaps what daemons leave behind, as
+#: every first process must: a stopped daemon would otherwise stay visible to `kill -0` for ever.
 _INIT = """
 set -e
 read -r pid rest </proc/self/stat
+set -- $rest
+echo "$pid ${{21}}" >process
 mount --bind root root
 {mounts}
 mount --rbind /sys root/sys
@@ -51,7 +59,7 @@ pivot_root . .outside
 cd /
 umount -l /.outside
 rmdir /.outside
-echo "up $pid"
+echo up
 exec >/dev/null 2>&1
 trap 'exit 0' TERM
 sleep 2147483647 &
@@ -86,6 +94,7 @@ class HostView:
                 # The shell ends at once: a host is nobody's child here, so nobody has to wait for its end.
                 ["sh", "-c", '"$@" &', "sh", *self._unshare()],  # noqa: S607
                 cwd=self.directory,
+                env=os.environ | {"PATH": _path()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -93,12 +102,11 @@ class HostView:
             )
         with process:
             said = _first_line(process, _START_SECONDS)
-            if not said.startswith("up "):
+            if said != "up":
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 reason = (self.directory / "start.log").read_text(errors="replace").strip()
                 raise HostViewError(f"the host {self.name} does not start: {reason or 'it did not say why'}")
-            remember(self.directory / "process", int(said.split()[1]))
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside; the host must be running.
@@ -151,6 +159,10 @@ class HostView:
                     inside.chmod(_PRIVATE[entry.name])
                 elif entry.name not in _KERNEL:
                     self._make_layer(entry)
+        if os.geteuid() != 0:
+            for name in _WRITTEN_TO:
+                if Path("/", name).is_dir():
+                    (self.directory / "upper" / name).mkdir(parents=True, exist_ok=True)
         for path in self.shared:
             if self._must_be_bound(path):
                 self.written(str(path)).mkdir(parents=True, exist_ok=True)
@@ -199,7 +211,7 @@ def why_not(directory: Path) -> str | None:
     """Why no host can be kept in `directory`; None when one can. It tries: kernels differ too much to guess."""
     if platform.system() != "Linux":
         return f"hosts of their own need Linux (namespaces and overlayfs); this is {platform.system()}"
-    if absent := [tool for tool in _TOOLS if shutil.which(tool) is None]:
+    if absent := [tool for tool in _TOOLS if shutil.which(tool, path=_path()) is None]:
         return f"the commands {', '.join(absent)} are missing (Debian has them in util-linux)"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -224,6 +236,10 @@ def why_not(directory: Path) -> str | None:
     finally:
         trial.remove()
     return None
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}"
 
 
 def _show(path: Path) -> str:

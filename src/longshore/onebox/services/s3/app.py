@@ -34,6 +34,11 @@ PATIENCE = 60.0
 _BLOCK = 2**20
 _THREADS = 32
 _MAY_USE = (PrincipalKind.ROOT, PrincipalKind.SERVICE)
+#: What the query of a plain read may hold: anything else names another resource than the object's content.
+_READING = frozenset({"versionId", "partNumber", "x-id"})
+
+#: (key, region, bucket, object) -> may it read?
+MayRead = Callable[[Key, str, str, str], bool]
 
 
 class ClientGone(Exception):  # noqa: N818, nobody's error: there is just nobody left to tell
@@ -49,9 +54,14 @@ class S3:
         keyring: Keyring,
         *,
         now: Callable[[], float],
+        may_read: MayRead = lambda _key, _region, _bucket, _object: False,
         base_hosts: Collection[str] = ("localhost",),
     ) -> None:
-        """`now` gives epoch seconds. `base_hosts` are the host names under which ``bucket.<host>`` names a bucket."""
+        """`now` gives epoch seconds. `base_hosts` are the host names under which ``bucket.<host>`` names a bucket.
+
+        `may_read` says of a user, who may do nothing else here, whether it may get an object; it may block.
+        """
+        self._may_read = may_read
         self._store = store
         self._keyring = keyring
         self._now = now
@@ -102,9 +112,9 @@ class S3:
         request = sigv4.SignedRequest(scope["method"], path, query, headers)
         resource = resource_of(dict(headers).get("host", ""), path, self._base_hosts)
         signed = self._signed(request, resource)
-        if signed.key.kind not in _MAY_USE:
-            raise S3Error("AccessDenied")
         bucket, key = bucket_and_key(resource)
+        if signed.key.kind not in _MAY_USE and not self._is_allowed_read(signed, request.method, bucket, key, query):
+            raise S3Error("AccessDenied")
         return Call(
             store=self._store,
             method=request.method,
@@ -118,6 +128,15 @@ class S3:
             sequence=signed.sequence,
             request_id=request_id,
             now=self._now(),
+        )
+
+    def _is_allowed_read(self, signed: _Signed, method: str, bucket: str, key: str, query: str) -> bool:
+        return (
+            method in ("GET", "HEAD")
+            and bool(key)
+            and signed.region is not None
+            and query_of(query).keys() <= _READING
+            and self._may_read(signed.key, signed.region, bucket, key)
         )
 
     def _signed(self, request: sigv4.SignedRequest, resource: str) -> _Signed:
