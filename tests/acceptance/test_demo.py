@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from longshore.onebox.machinery.host_view import HostView, why_not
+from longshore.onebox.machinery.host_view import HostView, this_program, why_not
 from tests.acceptance.world import BIN, ControlPlane, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -169,7 +168,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         pytest.skip(f"the example goes to /opt/shop, and no machine for it can be made here: {reason}")
     data = tmp_path / "data"
     data.mkdir(exist_ok=True)
-    shared = (data, REPOSITORY, BIN.parent, Path(sys.base_prefix))
+    shared = (data, EXAMPLE, *this_program())
     view = HostView(directory=tmp_path / "machine", name="web-1", shared=shared)
     address = f"127.1.{os.getpid() % 250}.1:8080"
     view.written("/etc").mkdir(parents=True)

@@ -14,7 +14,7 @@ from typing import IO, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from longshore.agent import archive, backoff
-from longshore.agent.errors import BundleError
+from longshore.agent.errors import BundleError, CommandError
 from longshore.agent.layout import DeploymentPaths, pointed_to, write_atomically
 from longshore.agent.specification import Specification
 from longshore.agent.version import VERSION
@@ -47,20 +47,30 @@ def download(
         raise BundleError(
             f"revisions of type {specification.revision.kind} are not supported yet by this agent; use S3"
         )
-    source.fetch(specification, paths.bundle)
-    archive.remove_tree(paths.archive_temp)
-    archive.remove_tree(paths.archive)
     try:
+        source.fetch(specification, paths.bundle)
+        archive.remove_tree(paths.archive_temp)
+        archive.remove_tree(paths.archive)
         archive.unpack(paths.bundle, specification.revision.bundle_type, paths.archive_temp, limits)
         archive.strip_wrapper(paths.archive_temp).rename(paths.archive)
     except OSError as error:
+        _drop(paths.bundle)
         raise BundleError(
             f"cannot unpack the bundle: {error.strerror} ({error.filename or paths.archive_temp})"
         ) from None
+    except CommandError:
+        _drop(paths.bundle)
+        raise
     finally:
         archive.remove_tree(paths.archive_temp)
     paths.most_recent.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(paths.most_recent, os.fsencode(paths.directory))
+
+
+def _drop(bundle: Path) -> None:
+    """Remove a bundle that cannot be used: where the disk is full, it may be what filled it."""
+    with suppress(OSError):
+        bundle.unlink()
 
 
 def forget_old_revisions(paths: DeploymentPaths, max_revisions: int) -> None:

@@ -169,7 +169,9 @@ class CommandJournal:
     def script_started(self, pid: int) -> None:
         """A script runs in the process group `pid`."""
         self.entry = replace(self.entry, script=process(pid))
-        self._journal.write(self.entry)
+        # It runs already. On a full disk only a crash in it would miss the note, and leave it running.
+        with suppress(OSError):
+            self._journal.write(self.entry)
 
     def script_ended(self) -> None:
         """No script runs."""

@@ -303,10 +303,17 @@ class Poller:
                 entry = _entry(current.command)
             end_leftovers(entry)
             outcome = current.outcome or entry.outcome or _worker_died(current.command, how)
-            self._journal.write(replace(entry, script=None, outcome=outcome))
+            self._note(entry, outcome)
             self._give(deployment_id, replace(current, outcome=outcome, tries=current.tries + 1))
         for task in waiting:
             self._give(deployment_id, task)
+
+    def _note(self, entry: Entry, outcome: Outcome) -> None:
+        """Keep an outcome until it is reported; a full disk must not end the agent, which can report it still."""
+        try:
+            self._journal.write(replace(entry, script=None, outcome=outcome))
+        except OSError as error:
+            self._log.error(f"journal.unwritten deployment={entry.deployment_id} {entry.name}: {error.strerror}")
 
     def _dismiss_idle(self, now: float) -> None:
         for deployment_id, child in list(self._children.items()):
@@ -334,7 +341,7 @@ class Poller:
                 f"the agent was restarted while {entry.name or 'a command'} ran; what still ran of it was ended",
                 code=Code.FAILED_AFTER_RESTART,
             )
-            self._journal.write(replace(found, script=None, outcome=outcome))
+            self._note(found, outcome)
             self._log.warn(f"agent.recovers deployment={entry.deployment_id} {entry.name} status={outcome.status}")
             command = HostCommand(entry.identifier, entry.execution_id or entry.deployment_id, entry.name)
             self._give(entry.deployment_id, _Task(command=command, outcome=outcome))

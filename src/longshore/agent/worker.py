@@ -96,6 +96,8 @@ class Worker:
         except CommandError as error:
             # The official agent, too, reports what fails before the acknowledgement (agent.md 1.4.8).
             return self._failed(command, error)
+        except OSError as error:
+            return self._failed(command, CommandError(f"cannot read or write {error.filename}: {error.strerror}"))
         if answer == "Succeeded":
             return None
         if answer == "Failed":
@@ -111,9 +113,18 @@ class Worker:
         journal = CommandJournal(self._journal, entry)
         # A no-op changes nothing here; only its unsent report could be lost, and that is noted below.
         if not is_noop:
-            journal.begin()
+            try:
+                journal.begin()
+            except OSError as error:
+                # Nothing has begun: better not to, than to be killed in it and not to know.
+                where = f"cannot note the command in {self._journal.directory}"
+                return self._failed(command, CommandError(f"{where}: {error.strerror}"))
         outcome = self._execute(executor, command, journal)
-        journal.finished(outcome)
+        try:
+            journal.finished(outcome)
+        except OSError as error:
+            # The report matters more. Only if we are killed before it is sent, it will be a failure.
+            self._log.error(f"journal.unwritten {command.name}: {error.strerror}")
         return outcome
 
     def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def test_what_is_put_there_before_the_start_is_seen(host: HostView) -> None:
     path.write_text("127.0.9.1\n")
     host.start()
     assert said(host, "cat /etc/shop.address") == "127.0.9.1\n"
-    assert said(host, "ls -A /tmp") == ""
+    with tempfile.NamedTemporaryFile(dir="/tmp") as outside:
+        assert said(host, f"test -e {outside.name} || echo unseen") == "unseen\n"
 
 
 def test_files_stay_and_processes_do_not(host: HostView) -> None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import longshore
 from longshore.cli.demo.errors import DemoError, end_of
 from longshore.onebox.machinery.host_view import HostView, remember
 
@@ -161,7 +160,7 @@ def hosts_with_views(directory: Path, count: int) -> list[Host]:
             address=f"{network}.{number}:{_PORT}",
             ground=directory,
             directory=directory / "hosts" / f"web-{number}",
-            view=HostView(directory=directory / "hosts" / f"web-{number}", name=f"web-{number}", shared=_needed()),
+            view=HostView(directory=directory / "hosts" / f"web-{number}", name=f"web-{number}"),
         )
         for number in range(1, count + 1)
     ]
@@ -172,12 +171,6 @@ def plain_host(directory: Path) -> list[Host]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     return [Host(name="web-1", address=f"127.0.0.1:{port}", ground=directory, directory=directory / "plain", view=None)]
-
-
-def _needed() -> tuple[Path, ...]:
-    """Where Python, the packages and this program are: hosts see them wherever they are."""
-    places: Sequence[Path] = (Path(sys.prefix), Path(sys.base_prefix), Path(longshore.__file__).parents[1])
-    return tuple(dict.fromkeys(place.resolve() for place in places))
 
 
 def _free_network(count: int) -> str:

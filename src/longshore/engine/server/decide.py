@@ -106,8 +106,8 @@ def _too_many_failed(seen: Seen) -> Finish:
     fleet = seen.fleet
     unattempted = fleet.pending + fleet.skipped
     message = (
-        f"{fleet.failed} of {fleet.total} instances failed and {unattempted} were not attempted: "
-        f"{fleet.succeeded} succeeded, and the deployment configuration needs {max(fleet.required, 1)} healthy."
+        f"{fleet.succeeded} of {fleet.total} instance(s) succeeded, {fleet.failed} failed and {unattempted} were not "
+        f"attempted; the deployment needs at least {max(fleet.required, 1)} to succeed."
     )
     if seen.first_failure:
         message += f" First failure: {seen.first_failure}"

@@ -19,10 +19,11 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What `start` and `command` call; all of util-linux but the shell.
@@ -67,6 +68,12 @@ while kill -0 $!; do wait $! || true; done
 """
 
 
+def this_program() -> tuple[Path, ...]:
+    """Where the Python that runs this is, with its packages: what a host needs to run a program of ours."""
+    places = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3])
+    return tuple(dict.fromkeys(place.resolve() for place in places))
+
+
 class HostViewError(Exception):
     """A host cannot be made or used; the message says why."""
 
@@ -79,8 +86,8 @@ class HostView:
     directory: Path
     #: The host name that its processes see.
     name: str
-    #: Directories seen as they are outside, wherever they are: an interpreter under `/tmp`, say.
-    shared: tuple[Path, ...] = ()
+    #: Directories seen as they are outside, wherever they are, also under `/tmp`; for reading.
+    shared: tuple[Path, ...] = field(default_factory=this_program)
 
     def start(self) -> None:
         """Start the host, with nothing running in it yet; raises `HostViewError`."""
