@@ -27,6 +27,8 @@ _HOSTS = 1000
 _RUNS = 3
 _LOOK_EVERY = 0.05
 _LONGEST = 120.0
+#: What the owner calls, and the prefix of its operations.
+_TARGETS = {"codedeploy": "CodeDeploy_20141006", "longshore": "Longshore_20261123"}
 #: Connections over which instances are registered, and opened at once.
 _AT_ONCE = 16
 
@@ -96,8 +98,6 @@ async def _deployment(
 class Owner:
     """Calls operations as the account's owner, over a few connections."""
 
-    _TARGETS = {"codedeploy": "CodeDeploy_20141006", "longshore": "Longshore_20261123"}
-
     def __init__(self, server: Server, idle: asyncio.Queue[Link]) -> None:
         self._idle = idle
         self._signers = {
@@ -108,7 +108,7 @@ class Owner:
                 key_id=server.access_key_id,
                 secret=server.secret_access_key,
             )
-            for service in self._TARGETS
+            for service in _TARGETS
         }
 
     async def call(self, service: str, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Owner:
         link = await self._idle.get()
         try:
             body = json.dumps(asked).encode()
-            return await link.call(self._signers[service].request(f"{self._TARGETS[service]}.{operation}", body))
+            return await link.call(self._signers[service].request(f"{_TARGETS[service]}.{operation}", body))
         finally:
             self._idle.put_nowait(link)
 
@@ -144,9 +144,7 @@ async def _agents(server: Server, owner: Owner, traffic: Traffic) -> list[Agent]
         async with gate:
             key = (await owner.call("longshore", "CreateAccessKey", {"userName": name}))["accessKey"]
             arn = key["userArn"]
-            await owner.call(
-                "codedeploy", "RegisterOnPremisesInstance", {"instanceName": name, "iamUserArn": arn}
-            )
+            await owner.call("codedeploy", "RegisterOnPremisesInstance", {"instanceName": name, "iamUserArn": arn})
             address = urlsplit(server.url)
             connect = functools.partial(Link.to, str(address.hostname), int(address.port or 0))
             signer = Signer(
@@ -198,7 +196,9 @@ async def _replays(ground: Path, traffic: Traffic) -> list[Run]:
 
 def _as_requests(traffic: Traffic) -> list[bytes]:
     """What one host sent, as requests that name the size of their answer."""
-    signer = Signer(host="127.0.0.1", region="us-east-1", service=COMMANDS[0], key_id="AKIABENCHBENCHBENCH0", secret="-")
+    signer = Signer(
+        host="127.0.0.1", region="us-east-1", service=COMMANDS[0], key_id="AKIABENCHBENCHBENCH0", secret="-"
+    )
     requests = []
     for operation, count in traffic.requests.items():
         body = b" " * (traffic.asked[operation] // count)
@@ -248,9 +248,7 @@ def _report(ours: list[Run], theirs: list[Run], traffic: Traffic, peak: float) -
                 theirs=[run.seconds / run.requests * 1e6 for run in theirs],
             ),
             report.of_runs("server CPU a deployment", "s", [run.cpu_seconds for run in ours]),
-            report.Figure(
-                what="server's peak memory", unit="MB", ours=peak, goal=("under 250 MB", peak < 250)
-            ),
+            report.Figure(what="server's peak memory", unit="MB", ours=peak, goal=("under 250 MB", peak < 250)),
         ),
     )
 

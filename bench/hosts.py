@@ -27,6 +27,8 @@ class Host:
 
     name: str
     process: subprocess.Popen[bytes]
+    #: What it says before it has a log.
+    output: Path
 
     def cpu_seconds(self) -> float:
         """Of the agent, its workers and their scripts."""
@@ -82,11 +84,12 @@ def _start(server: Server, directory: Path, name: str, key: dict[str, str]) -> H
         *("unshare", *own_user, "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(view), str(DESTINATION)),
         *(program("longshore"), "agent", "run", "--config", str(config)),
     ]
-    with (directory / "agent.out").open("wb") as output:
+    said = directory / "agent.out"
+    with said.open("wb") as output:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment(), start_new_session=True
         )
-    return Host(name=name, process=process)
+    return Host(name=name, process=process, output=said)
 
 
 def _wait_until_polling(hosts: list[Host], port: int) -> None:
@@ -95,8 +98,7 @@ def _wait_until_polling(hosts: list[Host], port: int) -> None:
     while waiting:
         for host in waiting:
             if host.process.poll() is not None:
-                said = Path(host.process.args[-1]).with_name("agent.out")  # type: ignore[index]
-                raise BenchError(f"The agent of {host.name} has died: {said.read_text()[-500:]}")
+                raise BenchError(f"The agent of {host.name} has died: {host.output.read_text()[-500:]}")
         waiting = [host for host in waiting if not _is_connected(host, port)]
         if time.monotonic() > deadline:
             raise BenchError(f"{len(waiting)} agents do not poll after {_START_SECONDS:.0f} s.")

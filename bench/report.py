@@ -12,6 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bench.setting import BenchError
+
+#: A load average above this is somebody else's work.
+_QUIET = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -68,7 +73,8 @@ def of_runs(
 
 def machine() -> str:
     """What this ran on."""
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {system}"
 
 
 def main(*benchmarks: Callable[[], Report]) -> None:
@@ -78,9 +84,14 @@ def main(*benchmarks: Callable[[], Report]) -> None:
     as_json = parser.parse_args().output == "json"
     # So that what was started is stopped when a benchmark is.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if (load := os.getloadavg()[0]) > _QUIET:
+        note(f"This machine is busy (load {load:.1f}): figures will be worse than they are, and even ratios unsteady.")
     reports = []
     for benchmark in benchmarks:
-        report = benchmark()
+        try:
+            report = benchmark()
+        except BenchError as problem:
+            sys.exit(f"bench: {problem}")
         reports.append(report)
         if not as_json:
             show(report)

@@ -86,9 +86,7 @@ class Signer:
         if moment[:8] == self._day:
             return
         self._day = moment[:8]
-        self._authorization = (
-            f"AWS4-HMAC-SHA256 Credential={self._key_id}/{scope}, SignedHeaders={_NAMES}, Signature="
-        )
+        self._authorization = f"AWS4-HMAC-SHA256 Credential={self._key_id}/{scope}, SignedHeaders={_NAMES}, Signature="
         key = f"AWS4{self._secret}".encode()
         for part in scope.split("/"):
             key = hmac.digest(key, part.encode(), "sha256")
@@ -118,11 +116,14 @@ class Link(asyncio.Protocol):
         """Send a request; `on_answer` is called with the body of its answer."""
         assert self._transport is not None
         assert self._on_answer is None
+        if self.broken is not None:
+            raise BenchError(f"The server answered {self.broken}")
         self._on_answer = on_answer
         self._transport.write(request)
 
     def close(self) -> None:
         """Hang up."""
+        self.broken = "closed"
         self._on_answer = None
         if self._transport is not None:
             self._transport.close()
@@ -131,8 +132,7 @@ class Link(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._on_answer is not None:
-            self.broken = f"the server hung up: {exc}"
+        self.broken = self.broken or f"with the end of the connection: {exc or 'it hung up'}"
 
     def data_received(self, data: bytes) -> None:
         self._received = received = self._received + data if self._received else data

@@ -271,7 +271,7 @@ def test_a_hosts_key_may_do_nothing_but_be_a_host(
 def test_a_hosts_key_opens_no_bucket(
     passer_by: tuple[str, str], shared_plane: ControlPlane, shop_of: Callable[..., Shop]
 ) -> None:
-    """Its bundles come by presigned URLs, so it needs no right in S3."""
+    """Not even its own group's, unless it is at work on that very bundle."""
     shop = shop_of(shared_plane, [])
     key = shop.push(Revision())["s3Location"]["key"]
     theirs = shared_plane.client("s3", keys=passer_by)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
 import stat
 import subprocess
-import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.acceptance.world import BIN, ControlPlane
+from tests.acceptance.world import BIN, ControlPlane, Host, Revision, Shop
 
 
 def longshore(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -139,24 +138,21 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_the_server_speaks_tls(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    """Beyond loopback it is one of the two ways to be let."""
+def test_a_deployment_over_tls(
+    tmp_path: Path, certificate: tuple[Path, Path], hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+) -> None:
+    """A certificate of one's own, made for the public name: clients, agents and the server's own reading of bundles."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    command = [BIN / "longshore", "server", "--data-dir", tmp_path / "data", "--listen", f"0.0.0.0:{port}"]
-    process = subprocess.Popen(
-        [*command, "--tls-cert", certificate[0], "--tls-key", certificate[1], "--url", f"https://localhost:{port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), "--url", f"https://localhost:{port}")
+    plane = ControlPlane(tmp_path, options=tls, ca=certificate[0])
+    plane.port = port
+    plane.start()
     try:
-        assert process.stdout is not None
-        said = "".join(line for line, _ in zip(process.stdout, range(3), strict=False))
-        assert f"export AWS_ENDPOINT_URL=https://localhost:{port}" in said
-        trusted = ssl.create_default_context(cafile=str(certificate[0]))
-        with urllib.request.urlopen(f"https://localhost:{port}/", timeout=10, context=trusted) as answer:
-            assert answer.status == 200
+        assert plane.url == f"https://localhost:{port}"
+        hosts = hosts_of(plane)
+        shop = shop_of(plane, hosts)
+        _, ended = shop.run(Revision(hooks={"AfterInstall": "echo safe"}))
+        assert ended["status"] == "Succeeded"
     finally:
-        process.terminate()
-        assert process.wait(timeout=15) == 0
+        assert plane.stop() == 0

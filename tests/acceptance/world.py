@@ -44,7 +44,10 @@ def wait_until(what: str, condition: Callable[[], Any], *, seconds: float = 30.0
 class ControlPlane:
     """A `longshore server` process that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, options: tuple[str, ...] = (), ca: Path | None = None) -> None:
+        """`options` are further words for the command; `ca` is what clients must trust when it speaks TLS."""
+        self.options = options
+        self.ca = ca
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
         self.port = 0
@@ -53,7 +56,15 @@ class ControlPlane:
 
     def start(self, *options: str) -> None:
         """Start it, on the port and data of the last time; `options` are further words of the command line."""
-        command = [BIN / "longshore", "server", "--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}"]
+        command = [
+            BIN / "longshore",
+            "server",
+            "--data-dir",
+            self.data_dir,
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            *self.options,
+        ]
         command += options
         with self.log.open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -128,6 +139,7 @@ class ControlPlane:
             endpoint_url=self.url,
             aws_access_key_id=(keys or self.owner)[0],
             aws_secret_access_key=(keys or self.owner)[1],
+            verify=str(self.ca) if self.ca else None,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
         )
 
@@ -183,7 +195,8 @@ class Host:
         if self.view is not None:
             command = self.view.command(command)
         with (self.folder / "agent.out").open("ab") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+            environ = os.environ | ({"SSL_CERT_FILE": str(self.plane.ca)} if self.plane.ca else {})
+            self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, env=environ)
         return self
 
     @property

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import random
+import sqlite3
 import time
+import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +124,25 @@ def test_what_create_deployment_answered_is_kept(
         assert shop.ended(deployment_id)["status"] == "Succeeded"
         # The first revision of all has no predecessor whose ApplicationStop could run.
         assert notes.of(deployment_id) == each_once(hosts, SCRIPTED if number else SCRIPTED[1:])
+
+
+def test_killed_in_the_middle_of_a_tick(own_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops, notes: Notes) -> None:
+    """The engine has taken the deployment up and reads its large bundle; the next server takes it up at once."""
+    hosts = hosts_of(own_plane)
+    shop = shop_of(own_plane, hosts)
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w") as bundle:
+        for path, content, _ in Revision(hooks={"AfterInstall": notes.line}).entries():
+            bundle.writestr(path, content)
+        bundle.writestr("noise", os.urandom(64 * 1024 * 1024))
+    deployment_id = shop.start(shop.push(large.getvalue()))
+    with closing(sqlite3.connect(own_plane.data_dir / "longshore.db")) as rows:
+        claimed = "SELECT 1 FROM deployments WHERE id = ? AND lease_until IS NOT NULL"
+        wait_until("the engine is at it", lambda: rows.execute(claimed, (deployment_id,)).fetchone())
+    restart(own_plane)
+    # Far less than a lease lasts.
+    assert shop.ended(deployment_id, seconds=30)["status"] == "Succeeded"
+    assert notes.of(deployment_id) == each_once(hosts, ["AfterInstall"])
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -7,8 +7,9 @@ Two files for each deployment with a command under way:
 - `longshore-journal/<deployment id>.json` holds what the official format has no room for: the worker, the process
   group of the running script, and the outcome once it is known but not yet reported.
 
-An entry is removed when its completion was answered. So what is found at start was either running (it failed, code 7)
-or finished and unreported (the outcome is sent again).
+An entry is written before the command is acknowledged, for after that the server offers it no more, and removed when
+its completion was answered. So what is found at start was not begun (it is now), running (it failed, code 7) or
+finished and unreported (the outcome is sent again).
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Entry:
     outcome: Outcome | None = None
     #: The kernel's boot id: after a reboot, process ids mean other processes.
     boot: str = ""
+    #: False: about to be acknowledged, and nothing was done for it yet.
+    begun: bool = True
 
 
 class Journal:
@@ -161,6 +164,10 @@ class CommandJournal:
     def __init__(self, journal: Journal, entry: Entry) -> None:
         self._journal = journal
         self.entry = entry
+
+    def announce(self) -> None:
+        """The command is about to be acknowledged."""
+        self._journal.write(replace(self.entry, begun=False))
 
     def begin(self) -> None:
         """The command is about to change this host."""

@@ -332,18 +332,24 @@ class Poller:
     # Start and stop.
 
     def _recover(self) -> None:
-        """Report what the last run of the agent left (agent.md 8.6): the outcome if it is known, else failure."""
+        """End what the last run of the agent left (agent.md 8.6): report its outcome if it is known, else failure; what
+        was not begun begins now."""
         for entry in self._journal.left_over(time.time()):
             end_leftovers(entry)
             # The killed worker may have known more than our first look.
             found = self._journal.find(entry.deployment_id) or entry
+            command = HostCommand(entry.identifier, entry.execution_id or entry.deployment_id, entry.name)
+            if not found.begun:
+                # Perhaps acknowledged, and then not offered again; a second acknowledgement tells whether it is ours.
+                self._log.warn(f"agent.resumes deployment={entry.deployment_id} {entry.name}")
+                self._give(entry.deployment_id, _Task(command=command))
+                continue
             outcome = found.outcome or failure(
                 f"the agent was restarted while {entry.name or 'a command'} ran; what still ran of it was ended",
                 code=Code.FAILED_AFTER_RESTART,
             )
             self._note(found, outcome)
             self._log.warn(f"agent.recovers deployment={entry.deployment_id} {entry.name} status={outcome.status}")
-            command = HostCommand(entry.identifier, entry.execution_id or entry.deployment_id, entry.name)
             self._give(entry.deployment_id, _Task(command=command, outcome=outcome))
 
     def _stop(self) -> int:

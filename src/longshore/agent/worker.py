@@ -89,20 +89,6 @@ class Worker:
 
     def _outcome(self, command: HostCommand) -> Outcome | None:
         """What the command came to; None: the control plane wants no report."""
-        try:
-            executor = self._executor_for(command)
-            is_noop = executor.is_noop(command.name)
-            answer = self._patiently(lambda: self._client.acknowledge(command, is_noop=is_noop))
-        except CommandError as error:
-            # The official agent, too, reports what fails before the acknowledgement (agent.md 1.4.8).
-            return self._failed(command, error)
-        except OSError as error:
-            return self._failed(command, CommandError(f"cannot read or write {error.filename}: {error.strerror}"))
-        if answer == "Succeeded":
-            return None
-        if answer == "Failed":
-            done = Outcome(status="Succeeded", message="Succeeded: CompletedNoopCommand")
-            return done if is_noop else None
         entry = Entry(
             deployment_id=command.deployment_id,
             identifier=command.identifier,
@@ -111,15 +97,28 @@ class Worker:
             worker=process(os.getpid()),
         )
         journal = CommandJournal(self._journal, entry)
-        # A no-op changes nothing here; only its unsent report could be lost, and that is noted below.
-        if not is_noop:
-            try:
-                journal.begin()
-            except OSError as error:
-                # Nothing has begun: better not to, than to be killed in it and not to know.
-                where = f"cannot note the command in {self._journal.directory}"
-                return self._failed(command, CommandError(f"{where}: {error.strerror}"))
-        outcome = self._execute(executor, command, journal)
+        try:
+            executor = self._executor_for(command)
+            is_noop = executor.is_noop(command.name)
+            # A no-op changes nothing here; only its unsent report could be lost, and that is noted below.
+            if not is_noop:
+                journal.announce()
+            answer = self._patiently(lambda: self._client.acknowledge(command, is_noop=is_noop))
+        except CommandError as error:
+            # The official agent, too, reports what fails before the acknowledgement (agent.md 1.4.8).
+            return self._failed(command, error)
+        except OSError as error:
+            # Nothing has begun: better not to, than to be killed in it and not to know.
+            where = error.filename or f"the journal in {self._journal.directory}"
+            return self._failed(command, CommandError(f"{command.name} cannot begin: {where}: {error.strerror}"))
+        if answer in ("Succeeded", "Failed"):
+            self._journal.forget(command.deployment_id)
+        if answer == "Succeeded":
+            return None
+        if answer == "Failed":
+            done = Outcome(status="Succeeded", message="Succeeded: CompletedNoopCommand")
+            return done if is_noop else None
+        outcome = self._execute(executor, command, journal, is_noop=is_noop)
         try:
             journal.finished(outcome)
         except OSError as error:
@@ -127,14 +126,19 @@ class Worker:
             self._log.error(f"journal.unwritten {command.name}: {error.strerror}")
         return outcome
 
-    def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal) -> Outcome:
+    def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal, *, is_noop: bool) -> Outcome:
         observer = Observer(started=journal.script_started, ended=journal.script_ended)
         self._log.info(f"command.started {command.name}")
         try:
+            if not is_noop:
+                journal.begin()
             with _group_lock(executor.paths.group_directory, self._log):
                 tail = executor.execute(command.name, observer, os.environ)
         except CommandError as error:
             return self._failed(command, error)
+        except OSError as error:
+            where = error.filename or self._layout.root
+            return self._failed(command, CommandError(f"{command.name} failed: {where}: {error.strerror}"))
         except Exception as error:
             # A bug of ours: the deployment must still end, and the log must tell where.
             self._log.error(f"command.crashed {command.name}\n{traceback.format_exc()}")

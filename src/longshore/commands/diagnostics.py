@@ -35,7 +35,8 @@ def read(status: str, envelope: Mapping[str, Any] | None) -> Diagnostics:
     """How a command ended, whatever shape the agent's words are in."""
     said = _payload(envelope)
     succeeded = status == "Succeeded"
-    code = _CODES.get(said.get("error_code"), ScriptCode.UNKNOWN_ERROR)  # type: ignore[arg-type]  # may be a string
+    number = said.get("error_code")  # the official agent may also send a string (agent.md 1.5.3)
+    code = _CODES.get(number, ScriptCode.UNKNOWN_ERROR) if isinstance(number, int) else ScriptCode.UNKNOWN_ERROR
     if succeeded:
         code = ScriptCode.SUCCESS
     elif code is ScriptCode.SUCCESS:

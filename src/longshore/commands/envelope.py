@@ -27,6 +27,8 @@ from longshore.store.deployments import Deployment
 #: What our agent's signature covers before the payload, so that it can never be a signature of something else.
 _CONTEXT = b"longshore-specification-v1\n"
 _VARIANT = "longshore-ed25519"
+#: The member that holds what only our agent reads.
+_OURS = "Longshore"
 _CERTIFICATE_LIFETIME = timedelta(days=3650)
 
 
@@ -79,18 +81,23 @@ def specification(deployment: Deployment) -> dict[str, Any]:
         if bundle.appspec_filename:
             told["AppSpecFilename"] = bundle.appspec_filename
         ours = {"BundleUrl": bundle.url, "BundleSha256": bundle.sha256, "BundleSize": bundle.size}
-        told["Longshore"] = {name: value for name, value in ours.items() if value is not None}
+        told[_OURS] = {name: value for name, value in ours.items() if value is not None}
     return told
 
 
 def seal(signer: Signer, told: Mapping[str, Any]) -> dict[str, Any]:
     """A specification as GetDeploymentSpecification answers it, signed for both kinds of agent."""
-    payload = json.dumps(told, separators=(",", ":")).encode()
+    # The official agent writes all it is told into its log when asked to be verbose: no presigned URL for it.
+    official = {name: value for name, value in told.items() if name != _OURS}
     return {
-        "GenericEnvelope": {"Format": "PKCS7/JSON", "Payload": _pkcs7(signer, payload)},
+        "GenericEnvelope": {"Format": "PKCS7/JSON", "Payload": _pkcs7(signer, _as_json(official))},
         "VariantId": _VARIANT,
-        "VariantEnvelope": {"Format": "ED25519/JSON", "Payload": _native(signer, payload)},
+        "VariantEnvelope": {"Format": "ED25519/JSON", "Payload": _native(signer, _as_json(told))},
     }
+
+
+def _as_json(told: Mapping[str, Any]) -> bytes:
+    return json.dumps(told, separators=(",", ":")).encode()
 
 
 def _native(signer: Signer, payload: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +28,7 @@ class Commands:
         self._store = store
         self._waiting = waiting
         self._signer = signer
-        self._sealed: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._sealed: OrderedDict[str, asyncio.Future[dict[str, Any]]] = OrderedDict()
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -58,20 +59,31 @@ class Commands:
         """The deployment's specification, signed once and the same for each of its hosts."""
         _require_own(call, asked["HostIdentifier"])
         deployment_id = asked["DeploymentExecutionId"].rpartition("/")[2]
-        mine = await self._store.peek(lambda tx: targets.of_host(tx, deployment_id, _host(call)))
+        mine = self._store.peek(lambda tx: targets.of_host(tx, deployment_id, _host(call)))
         if not mine:
             raise AwsError("ClientException", f"{call.caller.arn} is no target of deployment {deployment_id}.")
         self._waiting.seen(deployment_id, mine)
-        sealed = self._sealed.get(deployment_id)
-        if sealed is None:
-            deployment = await self._store.fetch(lambda tx: deployments.get(tx, deployment_id))
-            if deployment is None:
-                raise AwsError("ClientException", f"Deployment {deployment_id} does not exist any more.")
-            sealed = envelope.seal(self._signer, envelope.specification(deployment))
-            self._sealed[deployment_id] = sealed
+        sealed = await self._specification(deployment_id)
+        return {"DeploymentSystem": "CodeDeploy", "DeploymentSpecification": sealed}
+
+    async def _specification(self, deployment_id: str) -> dict[str, Any]:
+        # A fleet asks all at once: the first to ask has it signed, the others wait for that.
+        sealing = self._sealed.get(deployment_id)
+        if sealing is None:
+            sealing = self._sealed[deployment_id] = asyncio.ensure_future(self._seal(deployment_id))
             if len(self._sealed) > _KEPT:
                 self._sealed.popitem(last=False)
-        return {"DeploymentSystem": "CodeDeploy", "DeploymentSpecification": sealed}
+        try:
+            return await asyncio.shield(sealing)
+        except Exception:
+            self._sealed.pop(deployment_id, None)
+            raise
+
+    async def _seal(self, deployment_id: str) -> dict[str, Any]:
+        deployment = await self._store.fetch(lambda tx: deployments.get(tx, deployment_id))
+        if deployment is None:
+            raise AwsError("ClientException", f"Deployment {deployment_id} does not exist any more.")
+        return envelope.seal(self._signer, envelope.specification(deployment))
 
     async def acknowledge(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Let the agent run the command, or tell it that there is nothing (more) to do.
@@ -84,7 +96,7 @@ class Commands:
         report = Report(
             position=command.position, attempt=command.attempt, outcome=diagnostics.NOTHING_TO_RUN if noop else None
         )
-        target = await self._store.submit(lambda tx: _report(tx, call, command, report))
+        target = await self._store.submit(lambda tx: _report(tx, call, command, report), quick=True)
         self._waiting.heard_of(command)
         return {"CommandStatus": "InProgress" if _runs(target, command) else "Succeeded"}
 
@@ -95,13 +107,13 @@ class Commands:
             return
         outcome = diagnostics.read(asked["CommandStatus"], asked.get("Diagnostics"))
         report = Report(position=command.position, attempt=command.attempt, outcome=outcome)
-        await self._store.submit(lambda tx: _report(tx, call, command, report))
+        await self._store.submit(lambda tx: _report(tx, call, command, report), quick=True)
         self._waiting.heard_of(command)
 
     async def update(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Tell a working agent whether its command is still wanted."""
         command = _command(asked["HostCommandIdentifier"])
-        target = await self._store.peek(
+        target = self._store.peek(
             lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
         )
         return {"CommandStatus": "InProgress" if _runs(target, command) else "Failed"}

@@ -7,6 +7,7 @@ import time
 
 from longshore.commands import host_command
 from longshore.commands.host_command import HostCommand
+from longshore.domain.deployment import START_TIMEOUT
 from longshore.store import targets, wakeup
 from longshore.store.database import Store
 from longshore.store.targets import OpenCommand
@@ -16,7 +17,8 @@ HOLD = 45.0
 #: A command that was offered and of which nothing was heard is offered again after this, seconds (agent.md 1.4.10).
 GRACE = 10.0
 
-_Offer = tuple[str, str, int]
+#: A host in a deployment; it has one open command at most.
+_Target = tuple[str, str]
 
 
 class Waiting:
@@ -28,7 +30,8 @@ class Waiting:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._offered: dict[_Offer, float] = {}
+        #: The position of the command offered last, and until when it is not offered again.
+        self._offered: dict[_Target, tuple[int, float]] = {}
         self._closing = False
         #: Polls held at this moment.
         self.parked = 0
@@ -43,7 +46,7 @@ class Waiting:
             while True:
                 # Cleared before the look: what becomes ready during it sets it again.
                 hint.clear()
-                commands = await self._store.peek(lambda tx: targets.open_commands(tx, host))
+                commands = self._store.peek(lambda tx: targets.open_commands(tx, host))
                 now = time.monotonic()
                 for command in commands:
                     if self._may_offer(command, now):
@@ -63,23 +66,25 @@ class Waiting:
         self._store.wakeup.wake_all()
 
     def _may_offer(self, command: OpenCommand, now: float) -> bool:
-        name = (command.deployment_id, command.target_id, command.position)
-        offered = self._offered.get(name)
-        if offered is not None and now < offered + GRACE:
+        target = (command.deployment_id, command.target_id)
+        position, held_back_until = self._offered.get(target, (-1, 0.0))
+        if position == command.position and now < held_back_until:
             return False
-        self._offered[name] = now
+        self._offered[target] = (command.position, now + GRACE)
         return True
 
     def heard_of(self, command: HostCommand) -> None:
         """The agent answered: the offer needs no more watching."""
-        self._offered.pop((command.deployment_id, command.target_id, command.position), None)
+        target = (command.deployment_id, command.target_id)
+        # The host's next command may have been offered already.
+        if (offer := self._offered.get(target)) and offer[0] == command.position:
+            del self._offered[target]
 
-    def seen(self, deployment_id: str, host_targets: list[str]) -> None:
+    def seen(self, deployment_id: str, target_ids: list[str]) -> None:
         """The agent asked for the specification: it has the command, and will answer for it (agent.md 1.4.10)."""
-        far = time.monotonic() + 300.0
-        for name in list(self._offered):
-            if name[0] == deployment_id and name[1] in host_targets:
-                self._offered[name] = far
+        for target_id in target_ids:
+            if offer := self._offered.get((deployment_id, target_id)):
+                self._offered[deployment_id, target_id] = (offer[0], time.monotonic() + START_TIMEOUT)
 
 
 async def _wait(hint: asyncio.Event, pause: float) -> None:

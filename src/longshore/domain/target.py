@@ -123,15 +123,14 @@ def lose(target: Target, now: float) -> Target:
             message=f"The lifecycle event did not finish within {RUN_TIMEOUT:.0f} seconds; the host went silent.",
             log_tail="",
         )
-        return _end(
-            _with_event(target, _ended(target.event, EventStatus.FAILED, too_long, now)), TargetStatus.FAILED, now
-        )
-    return _end(target, TargetStatus.FAILED, now)
+        events = _with(target, _ended(target.event, EventStatus.FAILED, too_long, now))
+        return _end(target, events, TargetStatus.FAILED, now)
+    return _end(target, target.events, TargetStatus.FAILED, now)
 
 
 def skip(target: Target, now: float) -> Target:
     """End a target that is not running anything, without an attempt at the rest (S3.5, S6.8)."""
-    return _end(target, TargetStatus.SKIPPED, now)
+    return _end(target, target.events, TargetStatus.SKIPPED, now)
 
 
 def _acknowledged(target: Target, attempt: str, now: float) -> Target:
@@ -139,22 +138,27 @@ def _acknowledged(target: Target, attempt: str, now: float) -> Target:
         return target
     event = replace(target.event, status=EventStatus.IN_PROGRESS, start_time=now)
     return replace(
-        _with_event(target, event), command=CommandState.RUNNING, attempt=attempt, deadline=now + RUN_TIMEOUT
+        target,
+        events=_with(target, event),
+        command=CommandState.RUNNING,
+        attempt=attempt,
+        deadline=now + RUN_TIMEOUT,
     )
 
 
 def _finished(target: Target, outcome: Diagnostics, now: float) -> Target:
     succeeded = outcome.error_code is ScriptCode.SUCCESS
     status = EventStatus.SUCCEEDED if succeeded else EventStatus.FAILED
-    ended = _with_event(target, _ended(target.event, status, outcome, now))
+    events = _with(target, _ended(target.event, status, outcome, now))
     if not succeeded and not (target.forgives_stop_failures and target.event.name in FORGIVABLE):
-        return _end(ended, TargetStatus.FAILED, now)
-    if target.position + 1 == len(target.events):
-        return _end(ended, TargetStatus.SUCCEEDED, now)
+        return _end(target, events, TargetStatus.FAILED, now)
+    if target.position + 1 == len(events):
+        return _end(target, events, TargetStatus.SUCCEEDED, now)
     if target.halted:
-        return _end(ended, TargetStatus.SKIPPED, now)
+        return _end(target, events, TargetStatus.SKIPPED, now)
     return replace(
-        ended,
+        target,
+        events=events,
         position=target.position + 1,
         command=CommandState.READY,
         attempt="",
@@ -168,14 +172,14 @@ def _ended(event: LifecycleEvent, status: EventStatus, outcome: Diagnostics, now
     return replace(event, status=status, start_time=started, end_time=now, diagnostics=outcome)
 
 
-def _with_event(target: Target, event: LifecycleEvent) -> Target:
-    events = (*target.events[: target.position], event, *target.events[target.position + 1 :])
-    return replace(target, events=events)
+def _with(target: Target, event: LifecycleEvent) -> tuple[LifecycleEvent, ...]:
+    """The target's events, the current one replaced."""
+    return (*target.events[: target.position], event, *target.events[target.position + 1 :])
 
 
-def _end(target: Target, status: TargetStatus, now: float) -> Target:
-    events = tuple(
+def _end(target: Target, events: tuple[LifecycleEvent, ...], status: TargetStatus, now: float) -> Target:
+    skipped = tuple(
         replace(event, status=EventStatus.SKIPPED, end_time=now) if event.status is EventStatus.PENDING else event
-        for event in target.events
+        for event in events
     )
-    return replace(target, status=status, events=events, command=CommandState.NONE, attempt="", deadline=None)
+    return replace(target, status=status, events=skipped, command=CommandState.NONE, attempt="", deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -14,7 +15,7 @@ import structlog
 from longshore.domain.deployment import START_TIMEOUT
 from longshore.engine.tick import World, abandon, tick
 from longshore.store import deployments, targets
-from longshore.store.database import StoreClosedError
+from longshore.store.database import StoreClosedError, Transaction
 from longshore.store.deployments import Claim, LeaseLostError
 
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ _AT_ONCE = 4
 _PATIENCE = 5
 #: Longest the runner sleeps without looking: a hint may be lost, seconds.
 _LONGEST_SLEEP = 15.0
-#: After a failed look at the database, seconds.
+#: After a failed look at the database, seconds; doubled with each failed tick of a deployment.
 _PAUSE_AFTER_ERROR = 1.0
 #: Hosts that end in a crowd are counted together: a woken deployment waits this long for company, seconds.
 _GATHER = 0.005
@@ -101,9 +102,20 @@ class Runner:
         except (LeaseLostError, StoreClosedError):
             log.info("tick_lost", deployment=claim.deployment_id)
         except Exception:
-            # The claim runs out by itself, and the deployment is looked at again.
             self._failures[claim.deployment_id] += 1
             log.exception("tick_failed", deployment=claim.deployment_id)
+            self._try_again_soon(claim)
         finally:
             self._free.release()
             self._world.store.wakeup.nudge_engine()
+
+    def _try_again_soon(self, claim: Claim) -> None:
+        """Give a deployment back after a failed tick. Where even that fails, its lease runs out by itself."""
+        wake_at = self._clock() + _PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id]
+
+        def work(tx: Transaction) -> None:
+            deployments.check_claim(tx, claim)
+            deployments.release(tx, claim, wake_at=wake_at)
+
+        with contextlib.suppress(Exception):
+            self._world.store.write(work)

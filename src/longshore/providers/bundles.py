@@ -36,8 +36,20 @@ _Known = tuple[str, int, str | None]
 class S3Bundles:
     """`ports.Bundles` over any S3."""
 
-    def __init__(self, *, endpoint_url: str | None, public_url: str | None, access_key_id: str, secret_access_key: str):
-        """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs."""
+    def __init__(
+        self,
+        *,
+        endpoint_url: str | None,
+        public_url: str | None,
+        access_key_id: str,
+        secret_access_key: str,
+        verify: bool = True,
+    ) -> None:
+        """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs.
+
+        `verify` says whether the endpoint's certificate must fit its name.
+        """
+        self._verify = verify
         self._credentials = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
         self._endpoint_url = endpoint_url
         self._public_url = public_url or endpoint_url
@@ -87,6 +99,7 @@ class S3Bundles:
                     "s3",
                     region_name=region,
                     endpoint_url=endpoint_url,
+                    verify=None if self._verify else False,
                     config=Config(
                         signature_version="s3v4",
                         s3={"addressing_style": "path" if endpoint_url else "auto"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ from longshore.server.settings import Settings
 from longshore.store import server_secrets
 from longshore.store.access_keys import AccessKey
 from longshore.store.database import Store, sqlite_url
+from longshore.store.deployments import drop_leases
 from longshore.store.wakeup import Wakeup
 from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import ASGIApp, Endpoint
@@ -71,6 +74,8 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(sqlite_url(_private(settings.data_dir / "longshore.db")), Wakeup())
     now = time.time()
+    if _is_alone(settings.data_dir / "lock"):
+        store.write(lambda tx: drop_leases(tx, now))
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
     own = store.write(lambda tx: credentials.service_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))
@@ -89,7 +94,13 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         gate.authorize,
         now=time.time,
     )
-    s3 = S3(ObjectStore(settings.data_dir / "onebox" / "s3"), keys, now=time.time, may_read=bundle_reader(store))
+    s3 = S3(
+        ObjectStore(settings.data_dir / "onebox" / "s3"),
+        keys,
+        now=time.time,
+        may_read=bundle_reader(store),
+        base_hosts=settings.host_names,
+    )
     local_url = settings.url(port)
     return ControlPlane(
         store=store,
@@ -99,8 +110,10 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
             World(
                 store=store,
                 bundles=S3Bundles(
-                    endpoint_url=settings.public_url if settings.tls_cert and settings.public_url else local_url,
+                    endpoint_url=local_url,
                     public_url=settings.public_url or local_url,
+                    # Our own socket: a certificate made for the public name would not fit the local address.
+                    verify=False,
                     access_key_id=own.access_key_id,
                     secret_access_key=own.secret_access_key,
                 ),
@@ -142,6 +155,17 @@ def _longshore(store: Store, page_secret: bytes) -> Service:
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
     )
+
+
+def _is_alone(lock: Path) -> bool:
+    """Whether no other process serves this data. Held as long as we live; a killed process holds nothing."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
 
 
 def _private(path: Path) -> Path:

@@ -60,6 +60,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_GRACE,
             ssl_certfile=settings.tls_cert and str(settings.tls_cert),

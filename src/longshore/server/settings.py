@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 class SettingsError(Exception):
@@ -53,6 +54,12 @@ class Settings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """Names we are reached by: a bucket may stand before each, as in ``bucket.deploy.example.com``."""
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        return frozenset({"localhost", self.host, *([public] if public else [])})
 
     @property
     def scheme(self) -> str:

@@ -2,6 +2,9 @@
 
 Writes are grouped: one thread takes whatever is waiting and commits it together, each write under its own savepoint,
 so that a fleet reporting at once costs one fsync and not hundreds. A write is done when its commit is.
+
+The event loop's own quick work runs on the event loop: the driver gives the interpreter's lock away in every
+statement, and a thread that has to win it back from a busy loop waits up to five milliseconds a statement.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -69,14 +72,29 @@ class Transaction:
 class _Waiting:
     """A queued piece of work, and where its outcome goes."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("error", "future", "loop", "quick", "result", "work")
 
-    def __init__(self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop | None) -> None:
+    def __init__(
+        self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop | None, *, quick: bool = False
+    ) -> None:
         self.work = work
         self.loop = loop
+        self.quick = quick
         self.future: Any = Future() if loop is None else loop.create_future()
         self.result: Any = None
         self.error: Exception | None = None
+
+    def run(self, transaction: Transaction) -> None:
+        """Do the work; if it fails, it is undone, and nothing else is."""
+        hinted = len(transaction.hints)
+        transaction.hot("SAVEPOINT one")
+        try:
+            self.result = self.work(transaction)
+        except Exception as error:
+            self.error = error
+            transaction.hot("ROLLBACK TO SAVEPOINT one")
+            del transaction.hints[hinted:]
+        transaction.hot("RELEASE SAVEPOINT one")
 
     def deliver(self) -> None:
         if self.future.done():  # the caller has gone away
@@ -87,20 +105,15 @@ class _Waiting:
             self.future.set_exception(self.error)
 
 
-def _deliver_all(several: list[_Waiting]) -> None:
-    for waiting in several:
-        waiting.deliver()
+class _Writer:
+    """A thread that runs waiting work together, in one transaction after another."""
 
-
-class _Group:
-    """A thread that runs waiting work together in one transaction after another."""
-
-    def __init__(self, name: str, engine: Engine, wakeup: Wakeup | None) -> None:
+    def __init__(self, engine: Engine, wakeup: Wakeup) -> None:
         self._engine = engine
         self._wakeup = wakeup
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def put(self, waiting: _Waiting) -> None:
@@ -138,49 +151,68 @@ class _Group:
         transaction = Transaction(connection)
         try:
             with connection.begin():
+                for loop, several in _by_loop(waiting for waiting in group if waiting.quick).items():
+                    _run_on(loop, transaction, several)
                 for waiting in group:
-                    self._run_one(transaction, waiting)
+                    if not waiting.quick:
+                        waiting.run(transaction)
         except Exception as error:
             # The commit failed, or the database itself did: nobody in this group may believe otherwise.
             for waiting in group:
                 waiting.error = error
             return
-        if self._wakeup is not None and transaction.hints:
+        if transaction.hints:
             self._wakeup.publish(set(transaction.hints))
-
-    def _run_one(self, transaction: Transaction, waiting: _Waiting) -> None:
-        writes = self._wakeup is not None
-        hinted = len(transaction.hints)
-        if writes:
-            transaction.hot("SAVEPOINT one")
-        try:
-            waiting.result = waiting.work(transaction)
-        except Exception as error:
-            waiting.error = error
-            if writes:
-                transaction.hot("ROLLBACK TO SAVEPOINT one")
-                del transaction.hints[hinted:]
-        if writes:
-            transaction.hot("RELEASE SAVEPOINT one")
 
     def _deliver(self, group: list[_Waiting]) -> None:
         """Hand results over, with one wake-up of each event loop for the whole group."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
-        for waiting in group:
-            if waiting.loop is None:
-                waiting.deliver()
+        for loop, several in _by_loop(group).items():
+            if loop is None:
+                _deliver_all(several)
             else:
-                by_loop.setdefault(waiting.loop, []).append(waiting)
-        for loop, several in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
-                loop.call_soon_threadsafe(_deliver_all, several)
+                with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
+                    loop.call_soon_threadsafe(_deliver_all, several)
+
+
+def _by_loop(group: Iterable[_Waiting]) -> dict[asyncio.AbstractEventLoop | None, list[_Waiting]]:
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Waiting]] = {}
+    for waiting in group:
+        by_loop.setdefault(waiting.loop, []).append(waiting)
+    return by_loop
+
+
+def _deliver_all(several: list[_Waiting]) -> None:
+    for waiting in several:
+        waiting.deliver()
+
+
+def _run_on(loop: asyncio.AbstractEventLoop | None, transaction: Transaction, several: list[_Waiting]) -> None:
+    """Have an event loop run work inside this thread's transaction; this thread waits and touches nothing."""
+    done: Future[None] = Future()
+
+    def run() -> None:
+        if not done.set_running_or_notify_cancel():
+            return
+        for waiting in several:
+            waiting.run(transaction)
+        done.set_result(None)
+
+    assert loop is not None
+    loop.call_soon_threadsafe(run)
+    try:
+        done.result(timeout=_WRITE_TIMEOUT)
+    except TimeoutError:
+        if not done.cancel():
+            done.result()
+        else:
+            raise
 
 
 class Store:
     """The one way to the rows.
 
-    `read` and `write` block and are for threads; `peek` and `submit` are for the event loop. What is given to them is a
-    function of a `Transaction`; it must not wait for anything else.
+    `read` and `write` block and are for threads; `submit`, `fetch` and `peek` are for the event loop. What is given to
+    them is a function of a `Transaction`; it must not wait for anything else.
     """
 
     def __init__(self, url: str | URL, wakeup: Wakeup) -> None:
@@ -193,8 +225,8 @@ class Store:
         self._writing = _engine(url, begin="BEGIN IMMEDIATE")
         self._reading = _engine(url, begin="BEGIN")
         migrations.upgrade(self._writing)
-        self._writer = _Group("store-writer", self._writing, wakeup)
-        self._reader = _Group("store-reader", self._reading, None)
+        self._writer = _Writer(self._writing, wakeup)
+        self._peeking: Transaction | None = None
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and return its result once it is committed; its exception undoes it alone."""
@@ -203,11 +235,12 @@ class Store:
         result: T = waiting.future.result(timeout=_WRITE_TIMEOUT)
         return result
 
-    async def submit(self, work: Callable[[Transaction], T]) -> T:
-        """`write`, for the event loop."""
-        waiting = _Waiting(work, asyncio.get_running_loop())
+    async def submit(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
+        """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself."""
+        waiting = _Waiting(work, asyncio.get_running_loop(), quick=quick)
         self._writer.put(waiting)
-        return cast("T", await asyncio.wait_for(waiting.future, _WRITE_TIMEOUT))
+        async with asyncio.timeout(_WRITE_TIMEOUT):
+            return cast("T", await waiting.future)
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent view of the rows, and return its result."""
@@ -218,16 +251,18 @@ class Store:
         """`read`, for the event loop, on a thread of its own: for reads that may take long."""
         return await asyncio.to_thread(self.read, work)
 
-    async def peek(self, work: Callable[[Transaction], T]) -> T:
-        """`read`, for the event loop, sharing one view with every other waiting peek: for one quick statement."""
-        waiting = _Waiting(work, asyncio.get_running_loop())
-        self._reader.put(waiting)
-        return cast("T", await asyncio.wait_for(waiting.future, _WRITE_TIMEOUT))
+    def peek(self, work: Callable[[Transaction], T]) -> T:
+        """`read`, for the event loop's own thread, at once: for one quick statement of `Transaction.hot`."""
+        if self._peeking is None:
+            self._peeking = Transaction(self._reading.connect())
+        # No transaction is open: each statement sees what was committed before it.
+        return work(self._peeking)
 
     def close(self) -> None:
         """Commit what is waiting, and close."""
         self._writer.close()
-        self._reader.close()
+        if self._peeking is not None:
+            self._peeking.connection.close()
         self._writing.dispose()
         self._reading.dispose()
 

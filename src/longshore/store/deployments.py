@@ -203,6 +203,15 @@ def claim_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: i
     return claims
 
 
+def drop_leases(tx: Transaction, now: float) -> None:
+    """Make due what a dead process was ticking. The caller knows that nobody else uses this database."""
+    tx.hot(
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, wake_at = ?"
+        " WHERE lease_until IS NOT NULL AND wake_at IS NOT NULL",
+        (now,),
+    )
+
+
 def first_wake_at(tx: Transaction) -> float | None:
     """When the next deployment may be claimed."""
     row = tx.hot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -223,6 +224,9 @@ def page(
     return list(tx.execute(query).scalars())
 
 
+_as_text = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _progress(target: Target) -> dict[str, Any]:
     return {
         "status": target.status.value,
@@ -233,7 +237,7 @@ def _progress(target: Target) -> dict[str, Any]:
         "deadline": target.deadline,
         "halted": target.halted,
         "forgives_stop_failures": target.forgives_stop_failures,
-        "events": json.dumps([event_members(event) for event in target.events], separators=(",", ":")),
+        "events": _as_text([event_members(event) for event in target.events]),
     }
 
 
@@ -278,16 +282,27 @@ def event_members(event: LifecycleEvent) -> dict[str, Any]:
     return members
 
 
+_EVENT_STATUSES = {status.value: status for status in EventStatus}
+_SCRIPT_CODES = {code.value: code for code in ScriptCode}
+
+
+@lru_cache(maxsize=64)
+def _untouched(name: str) -> LifecycleEvent:
+    return LifecycleEvent(name=name)
+
+
 def _event_in(members: dict[str, Any]) -> LifecycleEvent:
+    if len(members) == 2 and members["status"] == "Pending":
+        return _untouched(members["lifecycleEventName"])
     said = members.get("diagnostics")
     return LifecycleEvent(
         name=members["lifecycleEventName"],
-        status=EventStatus(members["status"]),
+        status=_EVENT_STATUSES[members["status"]],
         start_time=members.get("startTime"),
         end_time=members.get("endTime"),
         diagnostics=said
         and Diagnostics(
-            error_code=ScriptCode(said["errorCode"]),
+            error_code=_SCRIPT_CODES[said["errorCode"]],
             script_name=said["scriptName"],
             message=said["message"],
             log_tail=said["logTail"],
