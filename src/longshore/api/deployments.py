@@ -129,6 +129,8 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
             "Rolling back after a stop is not supported yet. Stop without autoRollbackEnabled, "
             "then deploy the earlier revision.",
         )
+    # In the same commit: from the moment of the answer on, no host starts another event.
+    targets.halt(call.tx, deployment.id)
     deployments.ask_to_stop(call.tx, deployment.id, by=call.caller, now=call.now)
     if targets.any_running(call.tx, deployment.id):
         return {

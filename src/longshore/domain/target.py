@@ -104,6 +104,9 @@ def advance(target: Target, report: Report, now: float) -> Target:
     """What a report makes of a target; the same target when the report is stale, repeated or somebody else's."""
     if target.command is CommandState.NONE or report.position != target.position:
         return target
+    if target.halted and target.command is CommandState.READY:
+        # Taken up after the stop: too late. Whoever stopped the deployment ends this host.
+        return target
     if target.command is CommandState.RUNNING and report.attempt != target.attempt:
         return target
     if report.outcome is None:

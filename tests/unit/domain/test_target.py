@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,12 +108,17 @@ def test_the_attempt_acknowledged_first_is_the_one_that_runs() -> None:
 
 def test_a_halted_host_ends_with_the_event_it_is_in() -> None:
     """S6.5, S6.8."""
-    from dataclasses import replace
-
     target = replace(acknowledged(start(begin(IN_PLACE), 0.0)), halted=True)
     assert finished(target).status is TargetStatus.SKIPPED
     assert statuses(finished(target)) == ["Succeeded"] + ["Skipped"] * 6
     assert finished(target, ScriptCode.SCRIPT_FAILED).status is TargetStatus.FAILED
+
+
+def test_a_halted_host_takes_up_nothing() -> None:
+    """S6.5: a command that was offered before the stop and taken up after it does not run."""
+    target = replace(start(begin(IN_PLACE), 0.0), halted=True)
+    assert acknowledged(target) is target
+    assert finished(target) is target
 
 
 reports = st.builds(
