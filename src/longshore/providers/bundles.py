@@ -27,6 +27,8 @@ _CHUNK = 1024 * 1024
 _REMEMBERED = 256
 #: Archive entries looked at for an AppSpec.
 _MOST_ENTRIES = 200_000
+#: Bytes of a compressed archive unpacked in that search: a bomb shall cost its host a refusal and us nothing.
+_MOST_UNPACKED = 1024**3
 _APPSPECS = ("appspec.yml", "appspec.yaml")
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"})
 
@@ -144,11 +146,12 @@ def _names(archive: IO[bytes], bundle_type: str) -> list[str]:
     if bundle_type == "zip":
         with zipfile.ZipFile(archive) as bundle:
             return [entry.filename for entry in bundle.infolist()[:_MOST_ENTRIES]]
-    names = []
+    names, unpacked = [], 0
     with tarfile.open(fileobj=archive, mode="r:*") as bundle:
         for entry in bundle:
             names.append(entry.name.removeprefix("./"))
             # The whole archive need not be unpacked to find a root entry, but a wrapping directory has to be seen.
-            if entry.name.removeprefix("./") in _APPSPECS or len(names) >= _MOST_ENTRIES:
+            unpacked += entry.size
+            if entry.name.removeprefix("./") in _APPSPECS or len(names) >= _MOST_ENTRIES or unpacked > _MOST_UNPACKED:
                 break
     return names
