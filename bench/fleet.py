@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import time
 from pathlib import Path
 
 from bench import bundles, hosts, report, setting
@@ -39,14 +38,15 @@ def benchmark() -> Report:
                 group = setting.make_group(codedeploy, "fleet")
                 for turn in range(_RUNS + 1):
                     report.note(f"fleet: turn {turn + 1} of {_RUNS + 1}")
+                    # What one wrote is not to be flushed during the other's turn.
+                    os.sync()
                     began = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
                     seconds = setting.deploy(codedeploy, group, revision, look_every=_LOOK_EVERY)
                     ended = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
                     ours.append(Spent(seconds=seconds, cpu_seconds=sum(ended) - sum(began)))
                     server_cpu.append(ended[0] - began[0])
+                    os.sync()
                     floors.append(loop.run())
-                    # What these wrote is not to be flushed during the next one's turn.
-                    time.sleep(1)
         for turn in range(_PEER_RUNS):
             report.note(f"fleet: ansible, run {turn + 1} of {_PEER_RUNS}")
             peers.append(ansible.run())
