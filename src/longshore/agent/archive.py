@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import bz2
 import errno
+import gzip
+import io
 import lzma
 import os
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 from longshore.agent.errors import ArchiveError
-
-if TYPE_CHECKING:
-    import tarfile
 
 #: A bundle that unpacks to more than both bounds is taken for a bomb.
 SUSPICIOUS_SIZE = 1024**3
@@ -35,6 +35,8 @@ MAX_NAME_BYTES = 255
 #: Links followed before a chain counts as a circle; the kernel's bound.
 MAX_LINKS = 40
 _CHUNK = 1024 * 1024
+#: Small enough for memory that the process has: fresh pages cost more than further reads.
+_BUFFER = 64 * 1024
 #: A local file header: signature, then sizes of the name and of the extra field after what the directory repeats.
 _ZIP_HEADER = struct.Struct("<4s22xHH")
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
@@ -330,8 +332,6 @@ def _small_zip_entry(descriptor: int, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _unpack_tar(bundle: Path, bundle_type: str, tree: _Tree) -> None:
-    import tarfile  # zip bundles do without
-
     with bundle.open("rb") as raw:
         stream = _LastRead(_decompressed(raw, bundle_type))
         try:
@@ -378,17 +378,20 @@ def _tar_chunks(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _LastRe
 
 def _decompressed(raw: IO[bytes], bundle_type: str) -> IO[bytes]:
     """tgz is gzip; tar is whatever its first bytes say, as tar(1) does it (agent.md 3.7)."""
-    import gzip  # with tarfile, when it is needed
-
     magic = raw.read(6)
     raw.seek(0)
     if bundle_type == "tgz" or magic.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
+        return _buffered(gzip.GzipFile(fileobj=raw))
     if magic.startswith(b"BZh"):
-        return cast("IO[bytes]", bz2.BZ2File(raw))
+        return _buffered(bz2.BZ2File(raw))
     if magic == b"\xfd7zXZ\0":
-        return cast("IO[bytes]", lzma.LZMAFile(raw))
+        return _buffered(lzma.LZMAFile(raw))
     return raw
+
+
+def _buffered(plain: Any) -> IO[bytes]:
+    """Reads and seeks of the decompressors are Python, and a tar file is asked for both a thousand times."""
+    return io.BufferedReader(plain, _BUFFER)
 
 
 class _LastRead:

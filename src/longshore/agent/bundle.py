@@ -27,7 +27,8 @@ READ_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 15.0
 #: A whole download, retries included.
 TOTAL_SECONDS = 3300.0
-_CHUNK = 1024 * 1024
+#: One buffer, used again for every read.
+_BUFFER = 256 * 1024
 
 
 class Source(Protocol):
@@ -190,15 +191,16 @@ class _Transfer:
             self._restart(response)
         wanted = response.length
         got = 0
+        buffer = memoryview(bytearray(_BUFFER))
         while True:
             try:
-                chunk = response.read(_CHUNK)
+                size = response.readinto(buffer)
             except (OSError, http.client.HTTPException) as error:
                 raise _CutShortError(f"the connection broke after {self._received} bytes: {error}") from None
-            if not chunk:
+            if not size:
                 break
-            self._write(chunk)
-            got += len(chunk)
+            self._write(buffer[:size])
+            got += size
         if wanted is not None and got < wanted:
             raise _CutShortError(f"the connection ended after {self._received} bytes, {wanted - got} short")
 
@@ -210,15 +212,14 @@ class _Transfer:
         self._hash = hashlib.sha256()
         self._etag = response.headers.get("etag")
 
-    def _write(self, chunk: bytes) -> None:
+    def _write(self, chunk: memoryview) -> None:
         size = self._specification.bundle_size
         self._received += len(chunk)
         if size is not None and self._received > size:
             raise BundleError(f"{self._name} has more than the {size} bytes it was registered with")
         self._hash.update(chunk)
-        view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) :]
+        while chunk:
+            chunk = chunk[self._file.write(chunk) :]
 
     def _check(self) -> None:
         wanted = self._specification

@@ -8,12 +8,14 @@ Two files for each deployment with a command under way:
   group of the running script, and the outcome once it is known but not yet reported.
 
 An entry is written before the command is acknowledged, for after that the server offers it no more, and removed when
-its completion was answered. So what is found at start was not begun (it is now), running (it failed, code 7) or
-finished and unreported (the outcome is sent again).
+its completion was answered. In between it is only appended to: the last line that is whole is how far the command
+came. So what is found at start was not begun (it is now), running (it failed, code 7) or finished and unreported (the
+outcome is sent again).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -97,8 +99,15 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Note where a command is."""
-        noted = asdict(replace(entry, boot=boot_id()))
-        write_atomically(self._path(entry.deployment_id), json.dumps(noted).encode(), 0o600)
+        # A new line first: what a full disk cut off must not spoil the next note.
+        noted = f"\n{json.dumps(asdict(replace(entry, boot=boot_id())))}\n".encode()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._path(entry.deployment_id), flags, 0o600)
+        try:
+            if os.write(descriptor, noted) < len(noted):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(self._path(entry.deployment_id)))
+        finally:
+            os.close(descriptor)
 
     def track(self, entry: Entry) -> None:
         """Write the official tracking file too: the command is about to change this host."""
@@ -141,13 +150,10 @@ class Journal:
     @staticmethod
     def _read(path: Path) -> Entry | None:
         try:
-            values = json.loads(path.read_bytes())
-            for key, kind in (("worker", Process), ("script", Process), ("outcome", Outcome)):
-                if values[key] is not None:
-                    values[key] = kind(**values[key])
-            return Entry(**values)
-        except (OSError, ValueError, TypeError, KeyError):
+            lines = path.read_bytes().splitlines()
+        except OSError:
             return None
+        return next((entry for line in reversed(lines) if (entry := _parsed(line)) is not None), None)
 
     @staticmethod
     def _tracked(path: Path) -> Entry | None:
@@ -156,6 +162,17 @@ class Journal:
         except (OSError, UnicodeDecodeError):
             return None
         return Entry(deployment_id=path.name, identifier=identifier) if identifier else None
+
+
+def _parsed(line: bytes) -> Entry | None:
+    try:
+        values = json.loads(line)
+        for key, kind in (("worker", Process), ("script", Process), ("outcome", Outcome)):
+            if values[key] is not None:
+                values[key] = kind(**values[key])
+        return Entry(**values)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 class CommandJournal:

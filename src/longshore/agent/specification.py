@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nacl.exceptions import BadSignatureError
+from nacl.signing import VerifyKey
+
 from longshore.agent.errors import SpecificationError
 from longshore.agent.layout import Layout, write_atomically
 
@@ -132,13 +135,9 @@ def open_envelope(answer: dict[str, Any], pin: SignerPin) -> dict[str, Any]:
 
 
 def _verify(key: bytes, signature: bytes, payload: bytes) -> None:
-    # Imported here: the idle poller never verifies, and the library would be a third of its memory.
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, SIGNED_PREFIX + payload)
-    except (InvalidSignature, ValueError):
+        VerifyKey(key).verify(SIGNED_PREFIX + payload, signature)
+    except (BadSignatureError, ValueError):
         raise SpecificationError("the specification's signature is wrong; it was altered on its way") from None
 
 

@@ -41,7 +41,7 @@ def hook_in_progress(plane: ControlPlane, directory: Path) -> tuple[str, int]:
 
 def _journal(directory: Path) -> dict[str, object]:
     path = directory / "root/longshore-journal/d-ONE.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text().splitlines()[-1]) if path.exists() else {}
 
 
 def is_running(pid: int) -> bool:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import botocore.auth
@@ -144,6 +145,22 @@ def test_a_damaged_journal_entry_still_names_its_command(tmp_path: Path) -> None
     assert (entry.deployment_id, entry.identifier) == ("d-1", "c-1")
     kept.forget("d-1")
     assert kept.left_over(0) == []
+
+
+def test_a_note_that_a_full_disk_cut_off_spoils_neither_the_one_before_nor_the_one_after(tmp_path: Path) -> None:
+    kept = journal.Journal(Layout(root=tmp_path))
+    kept.prepare()
+    first = journal.Entry(deployment_id="d-1", identifier="c-1", name="Install", begun=False)
+    kept.write(first)
+    with (tmp_path / "longshore-journal/d-1.json").open("ab") as file:
+        file.write(b'\n{"deployment_id": "d-1", "ident')
+    found = kept.find("d-1")
+    assert found is not None
+    assert (found.identifier, found.begun) == ("c-1", False)
+    kept.write(replace(first, begun=True))
+    found = kept.find("d-1")
+    assert found is not None
+    assert found.begun
 
 
 def test_the_log_cuts_what_a_presigned_url_proves() -> None:
