@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from longshore.commands import host_command
 from longshore.commands.host_command import HostCommand
@@ -28,8 +29,10 @@ class Waiting:
     acknowledgement decides.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, offered: Callable[[float], None] = lambda _ready_since: None) -> None:
+        """`offered` is told of each command given out for the first time: since when it was ready, epoch seconds."""
         self._store = store
+        self._tell_offered = offered
         #: The position of the command offered last, and until when it is not offered again.
         self._offered: dict[_Target, tuple[int, float]] = {}
         self._closing = False
@@ -71,6 +74,8 @@ class Waiting:
         if position == command.position and now < held_back_until:
             return False
         self._offered[target] = (command.position, now + GRACE)
+        if position != command.position:
+            self._tell_offered(command.ready_since)
         return True
 
     def heard_of(self, command: HostCommand) -> None:

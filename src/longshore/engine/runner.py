@@ -54,6 +54,11 @@ class Runner:
         self._world.store.write(lambda tx: targets.grant_grace(tx, until))
         self._thread.start()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether due deployments are being ticked."""
+        return self._thread.is_alive() and not self._stopping.is_set()
+
     def stop(self) -> None:
         """Finish the ticks at work, at most a lease long."""
         self._stopping.set()

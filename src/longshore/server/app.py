@@ -34,10 +34,14 @@ from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
 from longshore.server import credentials
 from longshore.server.authentication import Gate, bundle_reader, keyring
+from longshore.server.metrics import Depths, Metrics
+from longshore.server.observing import Observing
+from longshore.server.probes import Readiness, pages
 from longshore.server.settings import Settings
+from longshore.store import deployments as deployment_rows
 from longshore.store import server_secrets
 from longshore.store.access_keys import AccessKey
-from longshore.store.database import Store, sqlite_url
+from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.deployments import drop_leases
 from longshore.store.wakeup import Wakeup
 from longshore.wire.constraints import explain_as
@@ -57,6 +61,10 @@ CODEDEPLOY_OPERATIONS = (
 )
 
 
+#: Answered late on purpose.
+_HELD = frozenset({"PollHostCommand"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class ControlPlane:
     """A control plane, ready to be served and to be started."""
@@ -65,8 +73,11 @@ class ControlPlane:
     app: ASGIApp
     waiting: Waiting
     engine: Runner
+    readiness: Readiness
     #: The account owner's.
     root_key: AccessKey
+    #: Whoever shows it may read the metrics.
+    metrics_token: str
 
 
 def build(settings: Settings, *, port: int) -> ControlPlane:
@@ -81,9 +92,14 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     signer = store.write(lambda tx: envelope.signer(tx, now))
     page_secret = store.write(lambda tx: server_secrets.get_or_make(tx, "page-tokens", lambda: secrets.token_hex(32)))
 
+    metrics_token = store.write(
+        lambda tx: server_secrets.get_or_make(tx, "metrics-token", lambda: f"lsm_{secrets.token_urlsafe(32)}")
+    )
+
     keys = keyring(store)
     gate = Gate(keys, now=time.time)
-    waiting = Waiting(store)
+    metrics = Metrics(lambda: _depths(store, waiting), waits=_HELD, now=time.time)
+    waiting = Waiting(store, offered=metrics.offered)
     endpoint = Endpoint(
         [
             _codedeploy(store, page_secret.encode()),
@@ -93,6 +109,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         gate.authenticate,
         gate.authorize,
         now=time.time,
+        observer=Observing(metrics),
     )
     s3 = S3(
         ObjectStore(settings.data_dir / "onebox" / "s3"),
@@ -102,26 +119,40 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         base_hosts=settings.host_names,
     )
     local_url = settings.url(port)
+    engine = Runner(
+        World(
+            store=store,
+            bundles=S3Bundles(
+                endpoint_url=local_url,
+                public_url=settings.public_url or local_url,
+                # Our own socket: a certificate made for the public name would not fit the local address.
+                verify=False,
+                access_key_id=own.access_key_id,
+                secret_access_key=own.secret_access_key,
+            ),
+            max_targets=settings.max_targets,
+        )
+    )
+    readiness = Readiness(is_current=store.is_current, engine=engine)
     return ControlPlane(
         store=store,
-        app=Router(endpoint, {"s3": s3}, fallback=s3),
+        app=Router(endpoint, {"s3": s3}, fallback=s3, pages=pages(readiness, metrics.registry, metrics_token)),
         waiting=waiting,
-        engine=Runner(
-            World(
-                store=store,
-                bundles=S3Bundles(
-                    endpoint_url=local_url,
-                    public_url=settings.public_url or local_url,
-                    # Our own socket: a certificate made for the public name would not fit the local address.
-                    verify=False,
-                    access_key_id=own.access_key_id,
-                    secret_access_key=own.secret_access_key,
-                ),
-                max_targets=settings.max_targets,
-            )
-        ),
+        engine=engine,
+        readiness=readiness,
         root_key=root,
+        metrics_token=metrics_token,
     )
+
+
+def _depths(store: Store, waiting: Waiting) -> Depths:
+    now = time.time()
+
+    def look(tx: Transaction) -> tuple[int, dict[str, int]]:
+        return deployment_rows.count_due(tx, now), deployment_rows.count_by_status(tx)
+
+    due, by_status = store.read(look)
+    return Depths(held_polls=waiting.parked, queued_writes=store.queued_writes, due=due, deployments=by_status)
 
 
 def _codedeploy(store: Store, page_secret: bytes) -> Service:
@@ -143,7 +174,7 @@ def _commands(commands: Commands) -> Service:
         # The second of each is what agents with `enable_auth_policy` say (agent.md 1.1.3).
         signing_names=frozenset({"codedeploy-commands", "codedeploy-commands-secure"}),
         target_prefixes=frozenset({"CodeDeployCommandService_v20141006", "CodeDeployCommandService"}),
-        waits=frozenset({"PollHostCommand"}),
+        waits=_HELD,
     )
 
 

@@ -26,8 +26,7 @@ def service_key(tx: Transaction, account: str, now: float) -> AccessKey:
 
 
 def write_credentials(settings: Settings, key: AccessKey) -> Path:
-    """Write the owner's key to ``<data-dir>/credentials``, for its user's eyes only; whole or not at all."""
-    path = settings.data_dir / "credentials"
+    """Write the owner's key to ``<data-dir>/credentials``, for its user's eyes only."""
     # Some AWS tools take the region from here and not from AWS_REGION.
     text = (
         "# The owner of this Longshore: whoever holds this key may deploy anything to any host.\n"
@@ -36,6 +35,16 @@ def write_credentials(settings: Settings, key: AccessKey) -> Path:
         f"aws_secret_access_key = {key.secret_access_key}\n"
         f"region = {settings.region}\n"
     )
+    return _write_private(settings.data_dir / "credentials", text)
+
+
+def write_metrics_token(settings: Settings, token: str) -> Path:
+    """Write what Prometheus shows to read the metrics to ``<data-dir>/metrics-token``, for its user's eyes only."""
+    return _write_private(settings.data_dir / "metrics-token", token)
+
+
+def _write_private(path: Path, text: str) -> Path:
+    """Whole or not at all."""
     beside = path.with_suffix(".new")
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

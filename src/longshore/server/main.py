@@ -18,7 +18,7 @@ import structlog
 import uvicorn
 
 from longshore.server.app import ControlPlane, build
-from longshore.server.credentials import write_credentials
+from longshore.server.credentials import write_credentials, write_metrics_token
 from longshore.server.http import Protocol
 from longshore.server.settings import Settings
 
@@ -40,6 +40,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     port: int = listening.getsockname()[1]
     plane = build(settings, port=port)
     path = write_credentials(settings, plane.root_key)
+    write_metrics_token(settings, plane.metrics_token)
 
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -84,6 +85,7 @@ class _Server(uvicorn.Server):
         self._plane = plane
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._plane.readiness.is_stopping = True
         self._plane.waiting.close()
         await super().shutdown(sockets)
 

@@ -121,6 +121,10 @@ class _Writer:
             raise StoreClosedError("the database is closed")
         self._queue.put(waiting)
 
+    @property
+    def queued(self) -> int:
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish what is queued, then stop."""
         self._closed = True
@@ -257,6 +261,15 @@ class Store:
             self._peeking = Transaction(self._reading.connect())
         # No transaction is open: each statement sees what was committed before it.
         return work(self._peeking)
+
+    @property
+    def queued_writes(self) -> int:
+        """Writes that wait for their turn, about."""
+        return self._writer.queued
+
+    def is_current(self) -> bool:
+        """Whether the database answers, and its schema is the one this code was made for."""
+        return self.read(lambda tx: migrations.is_current(tx.connection))
 
     def close(self) -> None:
         """Commit what is waiting, and close."""

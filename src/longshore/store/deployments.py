@@ -165,6 +165,21 @@ def count_active(tx: Transaction, scope: Scope) -> int:
     return int(row[0])
 
 
+def count_by_status(tx: Transaction) -> dict[str, int]:
+    """How many deployments there are of each status, of everybody; statuses that none has are absent."""
+    return dict(tx.hot("SELECT status, count(*) FROM deployments GROUP BY status").fetchall())
+
+
+def count_due(tx: Transaction, now: float) -> int:
+    """How many deployments the engine should have looked at by now, and nobody is."""
+    row = tx.hot(
+        "SELECT count(*) FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
+        " AND (lease_until IS NULL OR lease_until <= ?)",
+        (now, now),
+    ).fetchone()
+    return int(row[0])
+
+
 def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> None:
     """Have the engine stop this deployment; who asked first is kept."""
     tx.hot(

@@ -51,6 +51,8 @@ class OpenCommand:
     target_id: str
     position: int
     event: str
+    #: Epoch seconds.
+    ready_since: float
 
 
 def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget]) -> None:
@@ -150,12 +152,14 @@ def save_progress(tx: Transaction, deployment_id: str, target_id: str, target: T
 def open_commands(tx: Transaction, host: str) -> list[OpenCommand]:
     """The commands that wait for this host, of all its deployments, oldest deadline first."""
     rows = tx.hot(
-        "SELECT deployment_id, target_id, position, event FROM targets WHERE host = ? AND command = 'ready'"
+        "SELECT deployment_id, target_id, position, event, last_updated FROM targets"
+        " WHERE host = ? AND command = 'ready'"
         " ORDER BY deadline LIMIT 64",
         (host,),
     )
     return [
-        OpenCommand(deployment_id=row[0], target_id=row[1], position=row[2], event=row[3]) for row in rows.fetchall()
+        OpenCommand(deployment_id=row[0], target_id=row[1], position=row[2], event=row[3], ready_since=row[4])
+        for row in rows.fetchall()
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from botocore.model import OperationModel
 from longshore.wire import aws_json
 from longshore.wire.aws_json import MalformedError
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
-from longshore.wire.service import Authorizer, AwsError, Call, Caller, Handler, Service
+from longshore.wire.service import Authorizer, AwsError, Call, Caller, Handler, Observer, Refusal, Service
 
 log = structlog.stdlib.get_logger()
 
@@ -61,6 +62,26 @@ class _Operation:
     response_type: bytes
 
 
+class _Request:
+    """What is known of a request so far, for its observer."""
+
+    __slots__ = ("call", "given", "headers", "id", "operation", "source")
+
+    def __init__(self, source: str) -> None:
+        self.id = _request_id()
+        self.source = source
+        self.headers: Mapping[str, str] = {}
+        self.operation: _Operation | None = None
+        self.call: Call | None = None
+        self.given: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """The service and operation; "" for what is not known."""
+        known = self.operation
+        return (known.service.model.service_name, known.model.name) if known is not None else ("", "")
+
+
 class Endpoint:
     """Answers the operations of several services; an ASGI application for HTTP."""
 
@@ -71,10 +92,12 @@ class Endpoint:
         authorize: Authorizer,
         *,
         now: Callable[[], float],
+        observer: Observer | None = None,
     ) -> None:
         self._authenticate = authenticate
         self._authorize = authorize
         self._now = now
+        self._observer = observer or Observer()
         self._known = {prefix: _Plans(service) for service in services for prefix in service.target_prefixes}
         self._operations: dict[str, _Operation] = {}
 
@@ -83,38 +106,42 @@ class Endpoint:
         return target.partition(".")[0] in self._known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = _request_id()
+        began = time.perf_counter()
+        request = _Request(_peer(scope))
         content_type = _DEFAULT_TYPE
+        code = ""
         target = ""
         try:
             body = await _read(receive)
-            headers = _headers(scope["headers"])
+            request.headers = headers = _headers(scope["headers"])
             target = headers.get("x-amz-target", "")
-            operation = self._operation(scope["method"], target)
+            request.operation = operation = self._operation(scope["method"], target)
             content_type = operation.response_type
-            answer = await self._answer(operation, scope, headers, body, request_id, receive)
+            answer = await self._answer(request, operation, scope, body, receive)
         except ClientGoneError:
             return
         except AwsError as error:
+            failure: AwsError | None = error
             if error.status >= 500:
-                log.error("request_failed", request_id=request_id, target=target, code=error.code, reason=error.message)
-            await _send_error(send, request_id, content_type, error)
+                log.error("request_failed", request_id=request.id, target=target, code=error.code, reason=error.message)
         except Exception:
-            log.exception("request_failed", request_id=request_id, target=target, code="InternalFailure")
-            failure = AwsError("InternalFailure", f"The server failed; its log says why under {request_id}.", 500)
-            await _send_error(send, request_id, content_type, failure)
+            log.exception("request_failed", request_id=request.id, target=target, code="InternalFailure")
+            failure = AwsError("InternalFailure", f"The server failed; its log says why under {request.id}.", 500)
         else:
-            await _send(send, 200, request_id, content_type, answer)
+            failure = None
+        if failure is not None:
+            code = failure.code
+            await self._tell(request, failure)
+        self._observer.answered(*request.name, code, time.perf_counter() - began)
+        if failure is not None:
+            await _send_error(send, request.id, content_type, failure)
+        else:
+            await _send(send, 200, request.id, content_type, answer)
 
     async def _answer(
-        self,
-        operation: _Operation,
-        scope: Scope,
-        headers: Mapping[str, str],
-        body: bytes,
-        request_id: str,
-        receive: Receive,
+        self, request: _Request, operation: _Operation, scope: Scope, body: bytes, receive: Receive
     ) -> bytes:
+        headers = request.headers
         _require_content_type(operation, headers)
         raw_path = scope.get("raw_path") or scope["path"].encode()
         caller = self._authenticate(
@@ -125,16 +152,17 @@ class Endpoint:
             body,
             operation.service.signing_names,
         )
-        call = Call(
+        request.call = call = Call(
             caller=caller,
-            request_id=request_id,
+            request_id=request.id,
             now=self._now(),
             service=operation.service.model.service_name,
             operation=operation.model.name,
             headers=headers,
+            source=request.source,
         )
         self._authorize(call)
-        given = _decoded(operation, body)
+        request.given = given = _decoded(operation, body)
         if operation.handler is None:
             raise AwsError("OperationNotSupportedException", f"{call.operation} is not supported yet by this server.")
         if operation.waits:
@@ -142,6 +170,25 @@ class Endpoint:
         else:
             output = await operation.handler(call, given)
         return _encoded(operation, output)
+
+    async def _tell(self, request: _Request, error: AwsError) -> None:
+        """Let the observer know of an error; what goes wrong there must not cost the client its answer."""
+        service, operation = request.name
+        refusal = Refusal(
+            error=error,
+            request_id=request.id,
+            now=self._now(),
+            source=request.source,
+            service=service,
+            operation=operation,
+            headers=request.headers,
+            caller=request.call.caller if request.call is not None else None,
+            given=request.given,
+        )
+        try:
+            await self._observer.refused(refusal)
+        except Exception:
+            log.exception("refusal_not_recorded", request_id=request.id, code=error.code)
 
     def _operation(self, method: str, target: str) -> _Operation:
         """The operation a target names, planned on first use; unknown ones are never remembered."""
@@ -194,6 +241,11 @@ _DEFAULT_TYPE = b"application/x-amz-json-1.1"
 
 def _nothing(_node: Any) -> dict[str, Any]:
     return {}
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _request_id() -> str:

@@ -15,7 +15,8 @@ class Router:
 
     A target the endpoint knows goes to the endpoint; a signature for a service in `by_signing_name` goes there; any
     other signed request, and an unsigned one for "/" that is no mere look, goes to the endpoint, which says what is
-    wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: `fallback` answers.
+    wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: a look at one of `pages` is answered
+    by that, anything else by `fallback`.
     """
 
     def __init__(
@@ -24,11 +25,13 @@ class Router:
         by_signing_name: Mapping[str, ASGIApp],
         fallback: ASGIApp,
         *,
+        pages: Mapping[str, ASGIApp] | None = None,
         greeting: str = "Longshore answers AWS API calls here.\n",
     ) -> None:
         self._endpoint = endpoint
         self._by_signing_name = by_signing_name
         self._fallback = fallback
+        self._pages = pages or {}
         self._greeting = greeting.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,9 +47,12 @@ class Router:
         if signing_name := _signing_name(authorization, scope["query_string"]):
             app = self._by_signing_name.get(signing_name, self._endpoint)
             return await app(scope, receive, send)
+        is_look = scope["method"] in ("GET", "HEAD")
         if scope["path"] != "/":
-            return await self._fallback(scope, receive, send)
-        if scope["method"] in ("GET", "HEAD"):
+            # A query makes it something else, such as an old presigned URL of a bucket of that name.
+            page = self._pages.get(scope["path"]) if is_look and not scope["query_string"] else None
+            return await (page or self._fallback)(scope, receive, send)
+        if is_look:
             # Agents look at "/" when they start, unsigned, and take any answer for a sign of life.
             return await self._greet(scope["method"], send)
         return await self._endpoint(scope, receive, send)

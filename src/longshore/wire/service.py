@@ -36,6 +36,8 @@ class Call:
     operation: str
     #: Request headers by lower-case name, for the few that carry meaning (the agent's version).
     headers: Mapping[str, str]
+    #: The address the request came from, as the connection has it; "" where there is none.
+    source: str = ""
 
 
 class AwsError(Exception):
@@ -49,6 +51,36 @@ class AwsError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A request that is about to be answered with an error."""
+
+    error: AwsError
+    request_id: str
+    #: Epoch seconds.
+    now: float
+    #: The address it came from, as the connection has it; "" where there is none.
+    source: str
+    #: Names of the model; "" where the request named nothing that is known.
+    service: str
+    operation: str
+    headers: Mapping[str, str]
+    #: None when nobody was identified.
+    caller: Caller | None
+    #: The decoded input; None when it was not looked at, or not fit to be.
+    given: Mapping[str, Any] | None
+
+
+class Observer:
+    """Hears of every answer of an endpoint. This one does nothing with it."""
+
+    def answered(self, service: str, operation: str, code: str, seconds: float) -> None:
+        """A request was answered after so long; `code` is "" or the error's. On the path of every call: be quick."""
+
+    async def refused(self, refusal: Refusal) -> None:
+        """A request is about to be answered with an error; the answer waits for this."""
 
 
 #: Answers one operation: the decoded input (members by model name) in, the output members out.

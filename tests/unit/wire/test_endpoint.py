@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from longshore import models
 from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import MAX_BODY, MAX_DROPPED, Endpoint, Message
-from longshore.wire.service import AwsError, Call, Caller, Service
+from longshore.wire.service import AwsError, Call, Caller, Observer, Refusal, Service
 
 CALLER = Caller(account="000000000000", region="us-east-1", arn="arn:aws:iam::000000000000:root", access_key_id="AK")
 TARGET = "Longshore_20261123"
@@ -64,7 +64,27 @@ class Answer:
         return str(self.document["__type"])
 
 
-def endpoint(handlers: Handlers, *, authenticate: Any = None, authorize: Any = None) -> Endpoint:
+@dataclass
+class Heard(Observer):
+    """What an observer heard."""
+
+    answers: list[tuple[str, str, str]] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    error: Exception | None = None
+
+    def answered(self, service: str, operation: str, code: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.answers.append((service, operation, code))
+
+    async def refused(self, refusal: Refusal) -> None:
+        self.refusals.append(refusal)
+        if self.error:
+            raise self.error
+
+
+def endpoint(
+    handlers: Handlers, *, authenticate: Any = None, authorize: Any = None, observer: Observer | None = None
+) -> Endpoint:
     service = Service(
         model=models.load("longshore"),
         handlers={"CreateAccessKey": handlers.create, "ListAccessKeys": handlers.wait},
@@ -78,6 +98,7 @@ def endpoint(handlers: Handlers, *, authenticate: Any = None, authorize: Any = N
         authenticate or (lambda *_request: CALLER),
         authorize or (lambda _call: None),
         now=lambda: 1_700_000_000.0,
+        observer=observer,
     )
 
 
@@ -112,6 +133,7 @@ async def request(
         "path": "/",
         "raw_path": b"/",
         "query_string": b"",
+        "client": ("192.0.2.7", 4242),
         "headers": [(k.encode(), v.encode()) for k, text in {**target, **headers}.items() for v in text.split("|")],
     }
     await app(scope, receive, send)
@@ -319,3 +341,43 @@ def test_an_unknown_target_is_not_remembered() -> None:
     for number in range(100):
         answer(app, operation=f"{TARGET}.Nothing{number}")
     assert app._operations == {}
+
+
+def test_an_observer_hears_of_every_answer_and_of_refusals_what_was_known() -> None:
+    heard = Heard()
+    handlers = Handlers()
+    app = endpoint(handlers, observer=heard)
+    answer(app)
+    assert handlers.calls[0][0].source == "192.0.2.7"
+    handlers.error = AwsError("LimitExceededException", "Enough.")
+    answer(app)
+    answer(app, operation=f"{TARGET}.Nothing")
+    handlers.error = ValueError("a bug")
+    with capture_logs():
+        answer(app)
+    assert heard.answers == [
+        ("longshore", "CreateAccessKey", ""),
+        ("longshore", "CreateAccessKey", "LimitExceededException"),
+        ("", "", "UnknownOperationException"),
+        ("longshore", "CreateAccessKey", "InternalFailure"),
+    ]
+    limit, unknown, bug = heard.refusals
+    assert (limit.caller, limit.given, limit.source) == (CALLER, {"userName": "ada"}, "192.0.2.7")
+    assert (unknown.caller, unknown.given, unknown.operation) == (None, None, "")
+    assert (bug.error.status, bug.caller) == (500, CALLER)
+
+
+def test_a_caller_who_may_not_is_known_to_the_observer() -> None:
+    def refuse(call: Call) -> None:
+        raise AwsError("AccessDeniedException", "No.", 403)
+
+    heard = Heard()
+    answer(endpoint(Handlers(), authorize=refuse, observer=heard))
+    assert (heard.refusals[0].caller, heard.refusals[0].given) == (CALLER, None)
+
+
+def test_an_observer_that_fails_costs_nobody_an_answer() -> None:
+    with capture_logs() as logs:
+        answered = answer(endpoint(Handlers(), observer=Heard(error=OSError("disk full"))), body=b"{}")
+    assert answered.code == "InvalidInputException"
+    assert [line["event"] for line in logs] == ["refusal_not_recorded"]

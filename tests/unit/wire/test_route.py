@@ -38,7 +38,13 @@ def router() -> Router:
         target_prefixes=frozenset({"Longshore_20261123"}),
     )
     endpoint = Endpoint([service], refuse, lambda _call: None, now=lambda: 0.0)
-    return Router(endpoint, {"s3": named("s3"), "ec2": named("ec2")}, named("fallback"), greeting="Longshore\n")
+    return Router(
+        endpoint,
+        {"s3": named("s3"), "ec2": named("ec2")},
+        named("fallback"),
+        pages={"/healthz": named("page")},
+        greeting="Longshore\n",
+    )
 
 
 def ask(method: str, path: str, *headers: tuple[str, str], query: str = "") -> tuple[int, str]:
@@ -77,10 +83,19 @@ def signed(service: str) -> tuple[str, str]:
         (("HEAD", "/bucket"), "fallback"),
         (("OPTIONS", "/bucket/key"), "fallback"),
         (("GET", "/bucket/key", ("authorization", "Bearer token")), "fallback"),
+        (("GET", "/healthz"), "page"),
+        (("HEAD", "/healthz", ("authorization", "Bearer token")), "page"),
+        (("GET", "/healthz", signed("s3")), "s3"),
+        (("PUT", "/healthz"), "fallback"),
+        (("GET", "/healthz/"), "fallback"),
     ],
 )
 def test_a_signature_or_its_absence_chooses_the_application(request_: Any, app: str) -> None:
     assert ask(*request_) == (299, app)
+
+
+def test_an_old_presigned_url_of_a_bucket_named_like_a_page_is_no_look_at_the_page() -> None:
+    assert ask("GET", "/healthz", query="AWSAccessKeyId=AKID&Expires=1&Signature=s") == (299, "fallback")
 
 
 @pytest.mark.parametrize(
