@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key, PrincipalKind
@@ -61,7 +62,7 @@ class Gate:
             account=key.account, region=identity.region, arn=key.principal_arn, access_key_id=key.access_key_id
         )
 
-    def authorize(self, call: Call) -> None:
+    def authorize(self, call: Call, _asked: Mapping[str, Any]) -> None:
         """Let the call pass, or raise AccessDeniedException."""
         key = self._keys.find(call.caller.access_key_id, self._now())
         if key is None or not is_allowed(key, call.service):

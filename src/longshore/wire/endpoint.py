@@ -1,6 +1,6 @@
 """The HTTP endpoint of AWS JSON services: one request's whole life, from body to body.
 
-    read → find the operation → check the content type → authenticate → authorize → decode → check → handle → encode
+    read → find the operation → check the content type → authenticate → decode → authorize → check → handle → encode
 
 Plain ASGI 3 and one message out each for head and body: this path is what every poll of every host runs through.
 The Date header is the server's (uvicorn sends it, for every application behind it).
@@ -161,8 +161,11 @@ class Endpoint:
             headers=headers,
             source=request.source,
         )
-        self._authorize(call)
+        # What may be done depends on what it is done to. A caller who may not is told so before anything else: what is
+        # wrong with the values of an input could tell of things that are none of its business.
         request.given = given = _decoded(operation, body)
+        self._authorize(call, given)
+        _check(operation, given)
         if operation.handler is None:
             raise AwsError("OperationNotSupportedException", f"{call.operation} is not supported yet by this server.")
         if operation.waits:
@@ -295,14 +298,18 @@ def _require_content_type(operation: _Operation, headers: Mapping[str, str]) -> 
 
 
 def _decoded(operation: _Operation, body: bytes) -> dict[str, Any]:
-    """The input, of the right types and within its constraints."""
+    """The input, of the right types."""
     try:
         given: dict[str, Any] = operation.decode(aws_json.parse(body))
     except MalformedError as problem:
         raise AwsError("SerializationException", str(problem)) from None
+    return given
+
+
+def _check(operation: _Operation, given: dict[str, Any]) -> None:
+    """Raise the error of an input that is not within its constraints."""
     if broken := operation.check(given):
         raise first_error(operation.model, broken, operation.service.explain)
-    return given
 
 
 def _encoded(operation: _Operation, output: Mapping[str, Any] | None) -> bytes:

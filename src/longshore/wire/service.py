@@ -89,8 +89,9 @@ Handler = Callable[[Call, dict[str, Any]], Awaitable[Mapping[str, Any] | None]]
 #: Says which error of the service a broken constraint is. The wire knows no service by name, so each brings its own.
 Explainer = Callable[[OperationModel, Violation], AwsError]
 
-#: May this caller use this operation? Raises AwsError when not.
-Authorizer = Callable[[Call], None]
+#: May this caller do this to what the input names? Raises AwsError when not. The input is of the right types, but its
+#: constraints are not checked yet.
+Authorizer = Callable[[Call, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)

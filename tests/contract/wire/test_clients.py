@@ -37,7 +37,7 @@ class Server:
         self.polls_cancelled = threading.Event()
         self.polling = threading.Event()
         services = [self._codedeploy(), self._commands(), self._longshore()]
-        endpoint = Endpoint(services, lambda *_request: CALLER, lambda _call: None, now=time.time)
+        endpoint = Endpoint(services, lambda *_request: CALLER, lambda *_call: None, now=time.time)
         router = Router(endpoint, {"s3": elsewhere}, elsewhere)
         config = uvicorn.Config(
             router, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_level="error", access_log=False

@@ -110,7 +110,7 @@ def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -
         target_prefixes=frozenset({"CodeDeploy_20141006"}),
         overlay=constraint_errors.OVERLAY,
     )
-    return Endpoint([service], _authenticate, lambda call: None, now=lambda: clock.now)
+    return Endpoint([service], _authenticate, lambda *_call: None, now=lambda: clock.now)
 
 
 def _authenticate(

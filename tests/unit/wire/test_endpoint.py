@@ -96,7 +96,7 @@ def endpoint(
     return Endpoint(
         [service],
         authenticate or (lambda *_request: CALLER),
-        authorize or (lambda _call: None),
+        authorize or (lambda *_call: None),
         now=lambda: 1_700_000_000.0,
         observer=observer,
     )
@@ -254,11 +254,14 @@ def test_authentication_sees_the_request_as_it_came_and_comes_before_the_body_is
     assert seen == [("POST", "/", "", headers, b"{", frozenset({"longshore"}))]
 
 
-def test_authorization_sees_the_call_and_comes_before_the_body_is_looked_at() -> None:
-    def refuse(call: Call) -> None:
+def test_authorization_sees_call_and_input_and_comes_before_constraints_are_checked() -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    def refuse(call: Call, asked: Mapping[str, Any]) -> None:
+        seen.append(asked)
         raise AwsError("AccessDeniedException", f"{call.caller.arn} may not {call.operation}.", 403)
 
-    answered = answer(endpoint(Handlers(), authorize=refuse), body=b"{")
+    answered = answer(endpoint(Handlers(), authorize=refuse), body=b'{"userName": "not/a name"}')
     assert (answered.status, answered.document) == (
         403,
         {
@@ -266,6 +269,7 @@ def test_authorization_sees_the_call_and_comes_before_the_body_is_looked_at() ->
             "message": "arn:aws:iam::000000000000:root may not CreateAccessKey.",
         },
     )
+    assert seen == [{"userName": "not/a name"}]
 
 
 def test_a_handlers_error_is_the_clients_answer() -> None:
@@ -368,7 +372,7 @@ def test_an_observer_hears_of_every_answer_and_of_refusals_what_was_known() -> N
 
 
 def test_a_caller_who_may_not_is_known_to_the_observer() -> None:
-    def refuse(call: Call) -> None:
+    def refuse(call: Call, _asked: Mapping[str, Any]) -> None:
         raise AwsError("AccessDeniedException", "No.", 403)
 
     heard = Heard()
