@@ -377,7 +377,7 @@ def test_a_caller_who_may_not_is_known_to_the_observer() -> None:
 
     heard = Heard()
     answer(endpoint(Handlers(), authorize=refuse, observer=heard))
-    assert (heard.refusals[0].caller, heard.refusals[0].given) == (CALLER, None)
+    assert (heard.refusals[0].caller, heard.refusals[0].given) == (CALLER, {"userName": "ada"})
 
 
 def test_an_observer_that_fails_costs_nobody_an_answer() -> None:
