@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import structlog
+
+from longshore.api import recording
 from longshore.api.limits import Limits
+from longshore.domain.audit import Entry
 from longshore.domain.ids import Scope
+from longshore.store import audit
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Handler
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +53,10 @@ def reads(name: str) -> Callable[[Body], Body]:
 
 
 def writes(name: str) -> Callable[[Body], Body]:
-    """Mark the function that answers this operation and may change rows; it runs in the writer's transaction."""
+    """Mark the function that answers this operation and may change rows.
+
+    It runs in the writer's transaction, and so does the record that the audit keeps of the call.
+    """
     return _marked(_Operation(name, writes=True))
 
 
@@ -77,13 +87,22 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any] | None:
         scope = Scope(call.caller.account, call.caller.region)
 
+        done: list[Entry] = []
+
         def work(tx: Transaction) -> Any:
-            return body(
+            reply = body(
                 Call(tx=tx, scope=scope, caller=call.caller.arn, now=call.now, limits=limits, page_secret=page_secret),
                 asked,
             )
+            if operation.writes:
+                entry = recording.success(call, asked, reply)
+                audit.append(tx, entry)
+                done.append(entry)
+            return reply
 
         reply: Mapping[str, Any] | None = await run(work)
+        for entry in done[-1:]:
+            log.info("call", **recording.as_logged(entry))
         return reply
 
     return handle

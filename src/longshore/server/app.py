@@ -13,6 +13,7 @@ from longshore import models
 from longshore.api import (
     access_keys,
     applications,
+    audit_records,
     constraint_errors,
     deployment_configs,
     deployment_groups,
@@ -37,6 +38,7 @@ from longshore.server.authentication import Gate, bundle_reader, keyring
 from longshore.server.metrics import Depths, Metrics
 from longshore.server.observing import Observing
 from longshore.server.probes import Readiness, pages
+from longshore.server.refusals import Refusals
 from longshore.server.settings import Settings
 from longshore.store import deployments as deployment_rows
 from longshore.store import server_secrets
@@ -74,6 +76,7 @@ class ControlPlane:
     waiting: Waiting
     engine: Runner
     readiness: Readiness
+    refusals: Refusals
     #: The account owner's.
     root_key: AccessKey
     #: Whoever shows it may read the metrics.
@@ -100,6 +103,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     gate = Gate(keys, now=time.time)
     metrics = Metrics(lambda: _depths(store, waiting), waits=_HELD, now=time.time)
     waiting = Waiting(store, offered=metrics.offered)
+    refusals = Refusals(store, settings.account_id)
     endpoint = Endpoint(
         [
             _codedeploy(store, page_secret.encode()),
@@ -109,7 +113,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         gate.authenticate,
         gate.authorize,
         now=time.time,
-        observer=Observing(metrics),
+        observer=Observing(metrics, refusals),
     )
     s3 = S3(
         ObjectStore(settings.data_dir / "onebox" / "s3"),
@@ -140,6 +144,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         waiting=waiting,
         engine=engine,
         readiness=readiness,
+        refusals=refusals,
         root_key=root,
         metrics_token=metrics_token,
     )
@@ -181,7 +186,7 @@ def _commands(commands: Commands) -> Service:
 def _longshore(store: Store, page_secret: bytes) -> Service:
     return Service(
         model=models.load("longshore"),
-        handlers=handlers(store, (access_keys,), limits=Limits(), page_secret=page_secret),
+        handlers=handlers(store, (access_keys, audit_records), limits=Limits(), page_secret=page_secret),
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),

@@ -49,7 +49,8 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         _spare_the_collector()
         announce(settings, port, path)
         try:
-            yield
+            async with plane.refusals.watching():
+                yield
         finally:
             await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)

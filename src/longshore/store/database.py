@@ -41,13 +41,15 @@ class StoreClosedError(Exception):
 class Transaction:
     """One unit of work: all of it is committed, or none."""
 
-    __slots__ = ("_cursor", "connection", "hints")
+    __slots__ = ("_cursor", "connection", "hints", "last")
 
     def __init__(self, connection: Connection) -> None:
         #: For SQLAlchemy Core.
         self.connection = connection
         #: Topics to tell once this is committed.
         self.hints: list[Topic] = []
+        #: What is left to do right before the commit.
+        self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
         self._cursor: Any = None
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
@@ -68,6 +70,22 @@ class Transaction:
         """Hint at this topic after the commit."""
         self.hints.append(topic)
 
+    def at_commit(self, work: Callable[[Transaction, list[T]], None], item: T) -> None:
+        """Have `work` called right before the commit, once for the items of everybody in this transaction.
+
+        For what locks a row that all writers want: the lock is held for the commit alone, and taken last. If it fails,
+        nothing of the transaction is committed.
+        """
+        self.last.append((work, item))
+
+    def finish(self) -> None:
+        """Do what was left for right before the commit."""
+        by_work: dict[Callable[[Transaction, list[Any]], None], list[Any]] = {}
+        for work, item in self.last:
+            by_work.setdefault(work, []).append(item)
+        for work, items in by_work.items():
+            work(self, items)
+
 
 class _Waiting:
     """A queued piece of work, and where its outcome goes."""
@@ -86,7 +104,7 @@ class _Waiting:
 
     def run(self, transaction: Transaction) -> None:
         """Do the work; if it fails, it is undone, and nothing else is."""
-        hinted = len(transaction.hints)
+        hinted, left = len(transaction.hints), len(transaction.last)
         transaction.hot("SAVEPOINT one")
         try:
             self.result = self.work(transaction)
@@ -94,6 +112,7 @@ class _Waiting:
             self.error = error
             transaction.hot("ROLLBACK TO SAVEPOINT one")
             del transaction.hints[hinted:]
+            del transaction.last[left:]
         transaction.hot("RELEASE SAVEPOINT one")
 
     def deliver(self) -> None:
@@ -160,6 +179,7 @@ class _Writer:
                 for waiting in group:
                     if not waiting.quick:
                         waiting.run(transaction)
+                transaction.finish()
         except Exception as error:
             # The commit failed, or the database itself did: nobody in this group may believe otherwise.
             for waiting in group:

@@ -5,7 +5,21 @@ Each row belongs to an (account, region), by itself or through the row it hangs 
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -221,4 +235,38 @@ targets = Table(
     Index(None, "host", "deployment_id"),
     Index("ix_targets_ready", "host", sqlite_where=text("command = 'ready'")),
     Index("ix_targets_deadline", "deployment_id", "deadline", sqlite_where=text("deadline IS NOT NULL")),
+)
+
+#: One row a call that changed something or was refused (domain.audit). A trigger refuses to change or delete any.
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    #: 1, 2, 3 … within the account.
+    Column("sequence", BigInteger, primary_key=True),
+    Column("time", Float, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("region", String(64)),
+    Column("principal_arn", Text),
+    Column("access_key_id", String(128)),
+    Column("source", String(64)),
+    Column("request_id", String(64)),
+    Column("service", String(64)),
+    Column("operation", String(128)),
+    Column("error_code", String(128)),
+    #: A JSON list of [name, value].
+    Column("resources", Text, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "account", "time"),
+)
+
+#: The end of each account's chain: whoever appends locks it.
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
 )

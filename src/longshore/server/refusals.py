@@ -1,0 +1,119 @@
+"""Refused calls on their way into the audit: each by itself while they are few, counted together in a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import structlog
+
+from longshore.api import recording
+from longshore.domain.audit import Entry
+from longshore.store import audit
+from longshore.store.database import Store
+from longshore.wire.service import Refusal
+
+log = structlog.get_logger()
+
+#: So many refusals of one caller are recorded each by itself at once, and then so many more a second; all the callers
+#: that nobody could identify are one. A flood of a day comes to some 100,000 records, about 40 MB.
+BURST = 100
+RATE = 1.0
+#: The others are counted by caller and error, and the counts recorded this often, seconds.
+GATHER = 10.0
+#: Callers remembered.
+_CALLERS = 4096
+#: An answer waits no longer for its record than this, seconds.
+_PATIENCE = 5.0
+
+
+class Allowance:
+    """So many at once, and so many more a second."""
+
+    __slots__ = ("_at", "_left")
+
+    def __init__(self, now: float) -> None:
+        self._left = float(BURST)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Whether there is one left."""
+        self._left = min(float(BURST), self._left + max(0.0, now - self._at) * RATE)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+@dataclass(slots=True)
+class _Flood:
+    first: Entry
+    count: int = 0
+
+
+class Refusals:
+    """Records refused calls, and never more of them than a disk can bear. For the event loop alone."""
+
+    def __init__(self, store: Store, account: str) -> None:
+        """`account` is whose chain has the calls of callers that nobody could identify."""
+        self._store = store
+        self._account = account
+        self._allowances: dict[str | None, Allowance] = {}
+        self._floods: dict[tuple[str | None, str], _Flood] = {}
+
+    async def record(self, refused: Refusal) -> None:
+        """Record this refusal, or count it if its caller has had too many of late."""
+        entry = recording.refusal(refused, self._account)
+        who = entry.principal_arn
+        if self._allowance(who, refused.now).take(refused.now):
+            log.info("call_refused", **recording.as_logged(entry))
+            async with asyncio.timeout(_PATIENCE):
+                await self._append(entry)
+            return
+        # Whatever differs from call to call is left out of a count.
+        alike = replace(
+            entry, access_key_id=None, source=None, request_id=None, service=None, operation=None, resources=()
+        )
+        self._floods.setdefault((who, refused.error.code), _Flood(alike)).count += 1
+
+    async def tell_of_floods(self) -> None:
+        """Record what was only counted so far."""
+        floods, self._floods = self._floods, {}
+        for flood in floods.values():
+            entry = replace(flood.first, count=flood.count)
+            log.warning("calls_refused", **recording.as_logged(entry))
+            await self._append(entry)
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Tell of floods from time to time, and once more at the end."""
+        task = asyncio.create_task(self._keep_telling())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self.tell_of_floods()
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(GATHER)
+            try:
+                await self.tell_of_floods()
+            except Exception:
+                log.exception("refusals_not_recorded")
+
+    async def _append(self, entry: Entry) -> None:
+        await self._store.submit(lambda tx: audit.append(tx, entry))
+
+    def _allowance(self, who: str | None, now: float) -> Allowance:
+        allowance = self._allowances.get(who)
+        if allowance is None:
+            if len(self._allowances) >= _CALLERS:
+                self._allowances.clear()
+            allowance = self._allowances[who] = Allowance(now)
+        return allowance

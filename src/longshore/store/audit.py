@@ -1,0 +1,155 @@
+"""The audit: append-only, one hash chain an account.
+
+A record is committed with the change that it is about or not at all. Its place in the chain is given right before the
+commit, under the lock of the account's head, so that writers on several replicas form one line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Select, insert, or_, select
+
+from longshore.domain.audit import BEGINNING, BrokenChainError, Entry, Head, Outcome, Record, chain, verified
+from longshore.store.database import Transaction
+from longshore.store.tables import audit_heads, audit_records
+
+#: Records read at once when all are.
+_SLICE = 1000
+
+
+def append(tx: Transaction, entry: Entry) -> None:
+    """Record this, if and only if the transaction's work is committed."""
+    tx.at_commit(_seal, entry)
+
+
+def _seal(tx: Transaction, entries: list[Entry]) -> None:
+    by_account: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_account.setdefault(entry.account, []).append(entry)
+    # In one order everywhere: two replicas must not wait for each other's heads.
+    for account in sorted(by_account):
+        records = list(chain(_lock_head(tx, account), by_account[account]))
+        tx.execute(insert(audit_records), [_row(record) for record in records])
+        last = records[-1]
+        tx.hot("UPDATE audit_heads SET sequence = ?, hash = ? WHERE account = ?", (last.sequence, last.hash, account))
+
+
+def _lock_head(tx: Transaction, account: str) -> Head:
+    """Where the account's chain ends; nobody else adds to it until this transaction is over."""
+    tx.hot(
+        "INSERT INTO audit_heads (account, sequence, hash) VALUES (?, 0, ?) ON CONFLICT (account) DO NOTHING",
+        (account, BEGINNING),
+    )
+    row = tx.hot(
+        "UPDATE audit_heads SET sequence = sequence WHERE account = ? RETURNING sequence, hash", (account,)
+    ).fetchone()
+    return Head(sequence=row[0], hash=row[1])
+
+
+def head(tx: Transaction, account: str) -> Head:
+    """Where the account's chain ends; sequence 0 where it has not begun."""
+    row = tx.execute(
+        select(audit_heads.c.sequence, audit_heads.c.hash).where(audit_heads.c.account == account)
+    ).one_or_none()
+    return Head(sequence=0, hash=BEGINNING) if row is None else Head(sequence=row[0], hash=row[1])
+
+
+def accounts(tx: Transaction) -> list[str]:
+    """The accounts of which anything was recorded."""
+    heads = select(audit_heads.c.account).union(select(audit_records.c.account))
+    return sorted(tx.execute(heads).scalars())
+
+
+def page(
+    tx: Transaction,
+    account: str,
+    *,
+    after: int,
+    limit: int,
+    since: float | None = None,
+    until: float | None = None,
+    principal: str | None = None,
+    operation: str | None = None,
+    outcome: str | None = None,
+    resource: str | None = None,
+) -> list[Record]:
+    """An account's records after a place in its chain, oldest first; bounds are inclusive.
+
+    `principal` is an ARN or the name at its end, `resource` a value that a call named, whole.
+    """
+    query = _after(account, after).limit(limit)
+    if since is not None:
+        query = query.where(audit_records.c.time >= since)
+    if until is not None:
+        query = query.where(audit_records.c.time <= until)
+    if principal is not None:
+        arn = audit_records.c.principal_arn
+        query = query.where(
+            or_(
+                arn == principal,
+                arn.endswith(f"/{principal}", autoescape=True),
+                arn.endswith(f":{principal}", autoescape=True),
+            )
+        )
+    if operation is not None:
+        query = query.where(audit_records.c.operation == operation)
+    if outcome is not None:
+        query = query.where(audit_records.c.outcome == outcome)
+    if resource is not None:
+        # As the column spells the value of a [name, value].
+        query = query.where(audit_records.c.resources.contains(f",{json.dumps(resource)}]", autoescape=True))
+    return [_record(row) for row in tx.execute(query).mappings()]
+
+
+def verify(tx: Transaction, account: str) -> Head:
+    """Check the account's whole chain; returns its end. Raises domain.audit.BrokenChainError."""
+    end = head(tx, account)
+    for _ in verified(_all(tx, account), end):
+        pass
+    if beyond := page(tx, account, after=end.sequence, limit=1):
+        raise BrokenChainError(f"Record {beyond[0].sequence} lies beyond the chain's end, {end.sequence}.")
+    return end
+
+
+def _all(tx: Transaction, account: str) -> Iterator[Record]:
+    after = -1
+    while rows := [_record(row) for row in tx.execute(_after(account, after).limit(_SLICE)).mappings()]:
+        yield from rows
+        after = rows[-1].sequence
+
+
+def _after(account: str, sequence: int) -> Select[Any]:
+    return (
+        select(audit_records)
+        .where(audit_records.c.account == account, audit_records.c.sequence > sequence)
+        .order_by(audit_records.c.sequence)
+    )
+
+
+_FIELDS = [name for name in Entry.__dataclass_fields__ if name != "resources"]
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        **{name: getattr(record.entry, name) for name in _FIELDS},
+        "sequence": record.sequence,
+        "outcome": record.entry.outcome.value,
+        "resources": json.dumps(record.entry.resources, separators=(",", ":")),
+        "previous_hash": record.previous_hash,
+        "hash": record.hash,
+    }
+
+
+def _record(row: Any) -> Record:
+    values = {name: row[name] for name in _FIELDS}
+    values["outcome"] = Outcome(values["outcome"])
+    resources = tuple((name, value) for name, value in json.loads(row["resources"]))
+    return Record(
+        sequence=row["sequence"],
+        entry=Entry(**values, resources=resources),
+        previous_hash=row["previous_hash"],
+        hash=row["hash"],
+    )
