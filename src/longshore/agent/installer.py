@@ -1,103 +1,60 @@
-"""Install: plan first, then do (agent.md 4).
+"""Install: plan, stage, switch (agent.md 4).
 
-`plan` only reads. It sees the file system as it will be once the last release is removed, so a conflict is found
-before anything is deleted, and the old release stays (the official agent deletes first, agent.md 4.1.3).
-
-`carry_out` removes the last release and executes the plan line by line. Every file is written beside its place and
-renamed into it, so no path is ever half-written. The cleanup file is appended to just before each step, so that the
-next Install, of whichever agent, removes what an interrupted one left. Nothing is fsynced: a kill loses nothing, a
-power failure may lose an Install of the last seconds, and the cleanup file then still names what survived of it.
+The last release stands until the next one lies whole beside it; then they change places. A kill or a full disk before
+that moment leaves the host as it was; after it, the switch is finished by whoever comes next.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-import stat
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
+from longshore.agent import staging, switch
 from longshore.agent.errors import InstallError
-from longshore.agent.layout import DeploymentPaths, write_atomically
-from longshore.agent.permissions import Chmod, Chown, group_id, normal, owner_id, resolve
-from longshore.appspec import FileMapping, ServerAppSpec
-
-BEHAVIORS = ("DISALLOW", "OVERWRITE", "RETAIN")
-#: Marks the name a file is written under before it is renamed into place.
-TEMPORARY_SUFFIX = ".longshore-new"
-
-
-class Mkdir(NamedTuple):
-    """Make a directory."""
-
-    path: str
-
-
-class Copy(NamedTuple):
-    """Put a file or symbolic link in place."""
-
-    source: str
-    destination: str
-
-
-Instruction = Mkdir | Copy | Chmod | Chown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What an Install will do, in order."""
-
-    #: Paths of the last release that will be removed, in the order they are.
-    removals: tuple[str, ...]
-    instructions: tuple[Instruction, ...]
-
-    def document(self) -> bytes:
-        """The plan in the official agent's format (agent.md 2.4.4)."""
-        return json.dumps({"instructions": [_official(step) for step in self.instructions]}).encode()
+from longshore.agent.install_plan import plan
+from longshore.agent.layout import SWITCH, DeploymentPaths, Layout, write_atomically
+from longshore.appspec import ServerAppSpec
 
 
 def install(appspec: ServerAppSpec, paths: DeploymentPaths, default_behavior: str) -> None:
     """Replace the group's last release by this deployment's archive."""
     paths.cleanup.parent.mkdir(parents=True, exist_ok=True)
+    settle(paths)
     earlier = read_cleanup(paths.cleanup)
     made = plan(appspec, paths.archive, earlier, default_behavior)
     write_atomically(paths.plan, made.document())
-    carry_out(made, paths.cleanup, earlier)
-    write_atomically(paths.last_successful, os.fsencode(paths.directory))
-
-
-def plan(appspec: ServerAppSpec, archive: Path, earlier: list[str], default_behavior: str) -> Plan:
-    """What to do to get from the host as it is to the release in `archive`. Reads the file system, writes nothing."""
-    after_cleanup = _AfterCleanup(earlier)
-    planner = _Planner(os.fspath(archive), after_cleanup, appspec.file_exists_behavior or default_behavior)
-    for mapping in appspec.files:
-        planner.add(mapping)
-    changes = resolve(appspec.permissions, planner.files, planner.directories, after_cleanup)
-    return Plan(removals=tuple(after_cleanup.removals), instructions=(*planner.steps, *changes))
-
-
-def carry_out(made: Plan, cleanup: Path, earlier: list[str]) -> None:
-    """Execute the plan; `cleanup` names what was created at every moment of it."""
-    if earlier:
-        # Of a killed Install only the last line can have been half done.
-        with suppress(OSError):
-            os.unlink(_temporary(earlier[-1]))  # noqa: PTH108
-    for path in made.removals:
-        _remove(path)
-    cleanup.unlink(missing_ok=True)
-    descriptor = os.open(cleanup, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    # Modes are given when files are made; that is one call less for each.
-    mask = os.umask(0)
+    change = staging.stage(made, paths.cleanup, earlier, paths.directory)
     try:
-        for step in made.instructions:
-            _execute(step, descriptor, directory_mode=0o777 & ~mask)
-    finally:
-        os.umask(mask)
-        os.close(descriptor)
+        switch.write_down(change, paths)
+    except OSError:
+        paths.switch.unlink(missing_ok=True)
+        staging.take_away(paths.cleanup, earlier, [staged for staged, _ in change.renames])
+        raise
+    switch.carry_out(change, paths)
+
+
+def settle(paths: DeploymentPaths) -> None:
+    """Finish the switch that a killed Install of the group was in, or take away what it had staged."""
+    if paths.switch.exists():
+        change = switch.written_down(paths)
+        if change is not None:
+            try:
+                return switch.carry_out(change, paths)
+            except InstallError:
+                # It cannot be finished on this host: the cleanup file names both releases, and the next Install
+                # replaces them.
+                pass
+        paths.switch.unlink()
+    lines = read_cleanup(paths.cleanup)
+    if staged := staging.left_behind(lines):
+        staging.take_away(paths.cleanup, [line for line in lines if line not in set(staged)], staged)
+    return None
+
+
+def settle_all(layout: Layout) -> None:
+    """Finish every switch that a killed agent was in."""
+    for path in layout.instructions.glob(f"*{SWITCH}"):
+        settle(layout.deployment(path.name.removesuffix(SWITCH), ""))
 
 
 def read_cleanup(path: Path) -> list[str]:
@@ -109,291 +66,6 @@ def read_cleanup(path: Path) -> list[str]:
     lines = text.split("\n")[:-1]
     # Relative paths would depend on who reads them; neither agent writes any.
     return [line for line in lines if line.startswith("/")]
-
-
-class _AfterCleanup:
-    """The file system as it will be when the last release has been removed."""
-
-    def __init__(self, earlier: list[str]) -> None:
-        #: Paths that will be removed, in order.
-        self.removals: list[str] = []
-        self._removed: set[str] = set()
-        if earlier:
-            # What a killed Install was writing goes too (`carry_out`), and must not keep its directory.
-            self._removed.add(_temporary(earlier[-1]))
-        for path in reversed(earlier):
-            if path not in self._removed and self._is_removable(path):
-                self.removals.append(path)
-                self._removed.add(path)
-
-    def _is_removable(self, path: str) -> bool:
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            return False
-        if not stat.S_ISDIR(mode):
-            return True
-        with suppress(OSError):
-            return all(f"{path}/{name}" in self._removed for name in os.listdir(path))  # noqa: PTH208
-        return False
-
-    def lstat(self, path: str) -> os.stat_result | None:
-        """What will be at the path; None: nothing."""
-        if path in self._removed:
-            return None
-        try:
-            return os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise InstallError(f"cannot look at {path}: {error.strerror}") from None
-
-    def __call__(self, path: str) -> bool:
-        """Whether a directory (or a link to one) will be at the path."""
-        return path not in self._removed and os.path.isdir(path)  # noqa: PTH112
-
-
-class _Planner:
-    """Turns `files` into steps (agent.md 4.2, 4.3)."""
-
-    def __init__(self, archive: str, after_cleanup: _AfterCleanup, behavior: str) -> None:
-        self._archive = archive
-        self._real_archive = os.path.realpath(archive)
-        self._there = after_cleanup
-        self._behavior = behavior
-        self.steps: list[Mkdir | Copy] = []
-        #: Copy targets, and whether each is a symbolic link.
-        self.files: dict[str, bool] = {}
-        #: Directories to make.
-        self.directories: dict[str, None] = {}
-        self._standing: set[str] = {"/"}
-
-    def add(self, mapping: FileMapping) -> None:
-        source = self._source(mapping)
-        destination = normal(mapping.destination)
-        if os.path.isdir(source) and (not os.path.islink(source) or os.path.samefile(source, self._archive)):  # noqa: PTH112, PTH114, PTH121
-            self._directory(source, destination)
-        else:
-            # A file's destination is always the directory it goes into (agent.md 4.2.2).
-            self._make(destination)
-            is_link = os.path.islink(source)  # noqa: PTH114
-            self._file(source, f"{destination.rstrip('/')}/{os.path.basename(source)}", is_link=is_link)  # noqa: PTH119
-
-    def _source(self, mapping: FileMapping) -> str:
-        inside = [part for part in mapping.source.split("/") if part not in ("", ".")]
-        where = f"files at AppSpec line {mapping.line}: source {mapping.source!r}"
-        if ".." in inside:
-            raise InstallError(f"{where} leads outside the revision ('..')")
-        source = "/".join([self._archive, *inside])
-        if not os.path.lexists(source):
-            raise InstallError(
-                f"{where} is not in the revision; paths are relative to the directory of the AppSpec file"
-            )
-        parent = os.path.realpath(os.path.dirname(source) if inside else source)  # noqa: PTH120
-        if parent != self._real_archive and not parent.startswith(self._real_archive + "/"):
-            raise InstallError(f"{where} leads outside the revision through a symbolic link")
-        return source
-
-    def _directory(self, source: str, destination: str) -> None:
-        self._make(destination)
-        prefix = destination.rstrip("/") + "/"
-        try:
-            with os.scandir(source) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
-            raise InstallError(f"cannot read {source}: {error.strerror}") from None
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                self._directory(entry.path, prefix + entry.name)
-            else:
-                # Links stay links, those to directories too: the official agent copies what they lead to, and a loop
-                # forty times (agent.md 4.2.6).
-                self._file(entry.path, prefix + entry.name, is_link=entry.is_symlink())
-
-    def _make(self, path: str) -> None:
-        if path in self.directories or path in self._standing:
-            return
-        if path in self.files:
-            raise InstallError(f"the AppSpec file makes {path} both a file and a directory")
-        parent = os.path.dirname(path)  # noqa: PTH120
-        self._make(parent)
-        # Below a directory still to be made there is nothing, whatever a link of the last release shows there now.
-        if parent not in self.directories:
-            if self._there(path):
-                self._standing.add(path)
-                return
-            there = self._there.lstat(path)
-            if there is not None:
-                kind = "symbolic link that leads nowhere" if stat.S_ISLNK(there.st_mode) else "file"
-                raise InstallError(f"{path} must be a directory, but a {kind} is there; remove it from the host")
-        _check_line(path)
-        self.directories[path] = None
-        self.steps.append(Mkdir(path))
-
-    def _file(self, source: str, destination: str, *, is_link: bool) -> None:
-        if destination in self.files:
-            raise InstallError(f"the AppSpec file copies two files to {destination}")
-        if destination in self.directories:
-            raise InstallError(f"the AppSpec file makes {destination} both a file and a directory")
-        _check_line(destination)
-        is_new = os.path.dirname(destination) in self.directories  # noqa: PTH120
-        there = None if is_new else self._there.lstat(destination)
-        if there is not None and not self._may_replace(destination, there):
-            return
-        self.files[destination] = is_link
-        self.steps.append(Copy(source, destination))
-
-    def _may_replace(self, destination: str, there: os.stat_result) -> bool:
-        """Whether to copy over what is there; False: keep it (agent.md 4.3)."""
-        if self._behavior == "RETAIN":
-            return False
-        if self._behavior == "OVERWRITE":
-            if stat.S_ISDIR(there.st_mode):
-                raise InstallError(f"{destination} is a directory on this host; a file cannot overwrite it")
-            return True
-        if self._behavior == "DISALLOW":
-            raise InstallError(
-                f"the file {destination} already exists and was not put there by the last deployment of this group. "
-                "Remove it, or set file_exists_behavior to OVERWRITE or RETAIN. Nothing was changed."
-            )
-        raise InstallError(
-            f"the file {destination} already exists, and file_exists_behavior {self._behavior!r} "
-            f"is not one of {', '.join(BEHAVIORS)}"
-        )
-
-
-def _check_line(path: str) -> None:
-    # The cleanup file has one path a line; a name with a newline would be removed as two others.
-    if "\n" in path:
-        raise InstallError(f"{path!r} has a newline in its name, which the cleanup file cannot hold")
-
-
-def _execute(step: Instruction, cleanup: int, *, directory_mode: int) -> None:
-    match step:
-        case Copy(source, destination):
-            _note(cleanup, destination)
-            _copy(source, destination)
-        case Mkdir(path):
-            # Noted first (the official agent notes it after): a kill in between must not leave it unrecorded.
-            _note(cleanup, path)
-            try:
-                os.mkdir(path, directory_mode)  # noqa: PTH102
-            except FileExistsError:
-                if not os.path.isdir(path):  # noqa: PTH112
-                    raise InstallError(f"cannot make the directory {path}: a file appeared there") from None
-            except OSError as error:
-                raise InstallError(f"cannot make the directory {path}: {error.strerror}") from None
-        case Chmod(mode, path):
-            try:
-                os.chmod(path, int(mode, 8))  # noqa: PTH101
-            except OSError as error:
-                raise InstallError(f"cannot set mode {mode} of {path}: {error.strerror}") from None
-        case Chown(owner, group, path):
-            try:
-                os.chown(path, owner_id(owner, 0), group_id(group, 0), follow_symlinks=False)
-            except OSError as error:
-                raise InstallError(f"cannot give {path} to {owner or ''}:{group or ''}: {error.strerror}") from None
-
-
-def _note(cleanup: int, path: str) -> None:
-    line = os.fsencode(path) + b"\n"
-    try:
-        if os.write(cleanup, line) != len(line):
-            raise InstallError("cannot write the cleanup file: the disk is full")
-    except OSError as error:
-        raise InstallError(f"cannot write the cleanup file: {error.strerror}") from None
-
-
-def _copy(source: str, destination: str) -> None:
-    temporary = _temporary(destination)
-    try:
-        try:
-            _write_beside(source, temporary)
-        except FileExistsError:
-            # Left by a killed Install whose cleanup file was lost; the name is ours alone.
-            os.unlink(temporary)  # noqa: PTH108
-            _write_beside(source, temporary)
-        os.rename(temporary, destination)  # noqa: PTH104
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108
-        raise InstallError(f"cannot copy to {destination}: {error.strerror}") from None
-
-
-def _write_beside(source: str, temporary: str) -> None:
-    """A copy with mode, times and owner of the original, or the same link."""
-    try:
-        reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        if not os.path.islink(source):  # noqa: PTH114
-            raise
-        os.symlink(os.readlink(source), temporary)  # noqa: PTH211, PTH115
-        return
-    try:
-        original = os.fstat(reading)
-        mode = stat.S_IMODE(original.st_mode)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        writing = os.open(temporary, flags, mode & 0o777)
-        try:
-            _copy_content(reading, writing, original.st_size)
-            if (original.st_uid, original.st_gid) != _own_ids():
-                with suppress(PermissionError):
-                    os.fchown(writing, original.st_uid, original.st_gid)
-            if mode & 0o7000:
-                # Last, since writing and chown take these bits away.
-                os.fchmod(writing, mode)
-            os.utime(writing, ns=(original.st_atime_ns, original.st_mtime_ns))
-        finally:
-            os.close(writing)
-    finally:
-        os.close(reading)
-
-
-@cache
-def _own_ids() -> tuple[int, int]:
-    return os.geteuid(), os.getegid()
-
-
-def _copy_content(reading: int, writing: int, size: int) -> None:
-    while size > 0:
-        sent = os.sendfile(writing, reading, None, min(size, 1 << 30))
-        if sent == 0:
-            return
-        size -= sent
-
-
-def _temporary(destination: str) -> str:
-    """Where `destination` is written first: beside it, so that the rename is one step."""
-    directory, _, name = destination.rpartition("/")
-    # Long names are cut to what a directory entry may hold; the start tells people what it is.
-    kept = os.fsdecode(os.fsencode(name)[: 255 - len(TEMPORARY_SUFFIX) - 1])
-    return f"{directory}/.{kept}{TEMPORARY_SUFFIX}"
-
-
-def _remove(path: str) -> None:
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            os.rmdir(path)  # noqa: PTH106
-        else:
-            os.unlink(path)  # noqa: PTH108
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        # Filled since the plan was made, or mounted on: it stays, as a directory with foreign files does.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
-            raise InstallError(f"cannot remove {path} of the last release: {error.strerror}") from None
-
-
-def _official(step: Instruction) -> dict[str, object]:
-    match step:
-        case Copy(source, destination):
-            return {"type": "copy", "source": source, "destination": destination}
-        case Mkdir(path):
-            return {"type": "mkdir", "directory": path}
-        case Chmod(mode, path):
-            return {"type": "chmod", "mode": mode, "file": path}
-        case Chown(owner, group, path):
-            return {"type": "chown", "owner": owner, "group": group, "file": path}
 
 
 def find_appspec(archive: Path, named: str | None) -> Path:

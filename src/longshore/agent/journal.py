@@ -83,6 +83,8 @@ class Entry:
     boot: str = ""
     #: False: about to be acknowledged, and nothing was done for it yet.
     begun: bool = True
+    #: How often it was begun before, and broken off.
+    tries: int = 0
 
 
 class Journal:

@@ -1,6 +1,7 @@
 """Where things are under root_dir: the official agent's layout, so that either agent finds the other's state.
 
-agent.md 2.4. Ours alone are `longshore-journal/`, `longshore-agent.lock` and `specification-signer`.
+agent.md 2.4. Ours alone are `longshore-journal/`, `longshore-agent.lock`, `specification-signer` and
+`deployment-instructions/<group>-switch.json`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 INSTRUCTIONS = "deployment-instructions"
 DEPLOYMENT_LOGS = "deployment-logs"
 JOURNAL = "longshore-journal"
+SWITCH = "-switch.json"
 #: Ends the name of a file until it is whole.
 UNFINISHED = ".new"
 
@@ -107,6 +109,11 @@ class DeploymentPaths:
         return self.root / INSTRUCTIONS / f"{self.group}-cleanup"
 
     @property
+    def switch(self) -> Path:
+        """The change of releases that is going on; gone when it is over. Ours alone."""
+        return self.root / INSTRUCTIONS / f"{self.group}{SWITCH}"
+
+    @property
     def last_successful(self) -> Path:
         """Names the deployment directory of the last successful Install."""
         return self.root / INSTRUCTIONS / f"{self.group}_last_successful_install"
@@ -117,13 +124,18 @@ class DeploymentPaths:
         return self.root / INSTRUCTIONS / f"{self.group}_most_recent_install"
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace the file as a whole: a reader, or the next start after a kill, sees the old content or the new."""
+def write_atomically(path: Path, content: bytes, mode: int = 0o644, *, durable: bool = False) -> None:
+    """Replace the file as a whole: a reader, or the next start after a kill, sees the old content or the new.
+
+    With `durable`, the next start after a power cut does, too.
+    """
     beside = f"{path}.{os.getpid()}{UNFINISHED}"
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
             _write_all(descriptor, content)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(beside, path)  # noqa: PTH105 - the temporary name is text

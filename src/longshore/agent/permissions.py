@@ -27,9 +27,27 @@ class Chown(NamedTuple):
     path: str
 
 
+Change = Chmod | Chown
+
+
+def apply(change: Change, place: str) -> None:
+    """Make a change to what is, or will be, at its path; `place` is where that is now."""
+    match change:
+        case Chmod(mode, path):
+            try:
+                os.chmod(place, int(mode, 8))  # noqa: PTH101
+            except OSError as error:
+                raise InstallError(f"cannot set mode {mode} of {path}: {error.strerror}") from None
+        case Chown(owner, group, path):
+            try:
+                os.chown(place, owner_id(owner, 0), group_id(group, 0), follow_symlinks=False)
+            except OSError as error:
+                raise InstallError(f"cannot give {path} to {owner or ''}:{group or ''}: {error.strerror}") from None
+
+
 def resolve(
     permissions: Iterable[Permission], files: dict[str, bool], made: Iterable[str], is_directory: Callable[[str], bool]
-) -> list[Chmod | Chown]:
+) -> list[Change]:
     """Every chmod and chown the entries ask for, in order.
 
     `files` are the copy targets and whether each is a symbolic link, `made` the directories this Install makes.
@@ -37,7 +55,7 @@ def resolve(
     """
     directories = dict.fromkeys(made)
     claimed: dict[str, int] = {}
-    found: list[Chmod | Chown] = []
+    found: list[Change] = []
     for entry in permissions:
         _refuse_unsupported(entry)
         for path in _matches(entry, files, directories, is_directory):
@@ -90,7 +108,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(parts), re.DOTALL)
 
 
-def _changes(entry: Permission, path: str, *, is_link: bool) -> Iterator[Chmod | Chown]:
+def _changes(entry: Permission, path: str, *, is_link: bool) -> Iterator[Change]:
     # Owner before mode, since chown takes a setuid bit away; the official order loses it (agent.md 4.4.10).
     if entry.owner is not None or entry.group is not None:
         owner_id(entry.owner, entry.line)

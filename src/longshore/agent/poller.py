@@ -20,9 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from longshore.agent import backoff
+from longshore.agent import backoff, installer
 from longshore.agent.config import Config
-from longshore.agent.errors import Code, WireError
+from longshore.agent.errors import Code, InstallError, WireError
 from longshore.agent.journal import Entry, Journal, Outcome, end_leftovers
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log
@@ -37,6 +37,10 @@ REMEMBERED = 1000
 EMPTY_POLL_SECONDS = 1.0
 #: How often a command is given to a new worker to be reported when workers keep dying.
 MAX_REPORT_WORKERS = 3
+#: Commands that come to the same end when they are begun again; a hook may have done half of what it does.
+RESUMED = frozenset({"DownloadBundle", "Install"})
+#: How often one is: what kills the agent each time must end as a failure.
+MAX_RESUMED = 2
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -230,7 +234,7 @@ class Poller:
         child.tasks.append(task)
         # A worker that just died is noticed by the end of its channel, its tasks with it.
         with suppress(OSError):
-            child.channel.send(message_to_worker(task.command, task.outcome))
+            child.channel.send(message_to_worker(task.command, task.outcome, task.tries))
 
     def _fork(self, deployment_id: str) -> _Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -287,7 +291,7 @@ class Poller:
         child.idle_since = time.monotonic()
 
     def _bury(self, deployment_id: str) -> None:
-        """A worker is gone; if it died in a command, that command failed and is reported by another worker."""
+        """A worker is gone; if it died in a command, another worker resumes that command or reports that it failed."""
         child = self._children.pop(deployment_id)
         self._selector.unregister(child.channel)
         child.channel.close()
@@ -297,13 +301,16 @@ class Poller:
         how = os.waitstatus_to_exitcode(status)
         self._log.error(f"worker.died deployment={deployment_id} status={how}")
         current, *waiting = child.tasks
-        if current.tries < MAX_REPORT_WORKERS:
+        if current.tries < MAX_RESUMED + MAX_REPORT_WORKERS:
             entry = self._journal.find(deployment_id)
             if entry is None or entry.identifier != current.command.identifier:
                 entry = _entry(current.command)
             end_leftovers(entry)
-            outcome = current.outcome or entry.outcome or _worker_died(current.command, how)
-            self._note(entry, outcome)
+            outcome = current.outcome or entry.outcome
+            if outcome is None and not _is_resumed(entry, current.tries):
+                outcome = _worker_died(current.command, how)
+            if outcome is not None:
+                self._note(entry, outcome)
             self._give(deployment_id, replace(current, outcome=outcome, tries=current.tries + 1))
         for task in waiting:
             self._give(deployment_id, task)
@@ -332,17 +339,21 @@ class Poller:
     # Start and stop.
 
     def _recover(self) -> None:
-        """End what the last run of the agent left (agent.md 8.6): report its outcome if it is known, else failure; what
-        was not begun begins now."""
+        """End what the last run of the agent left (agent.md 8.6): report its outcome if it is known; begin what was not
+        begun, and again what can be; the rest has failed."""
+        try:
+            installer.settle_all(self._layout)
+        except (InstallError, OSError) as error:
+            self._log.error(f"agent.unsettled a broken-off Install cannot be finished now: {error}")
         for entry in self._journal.left_over(time.time()):
             end_leftovers(entry)
             # The killed worker may have known more than our first look.
             found = self._journal.find(entry.deployment_id) or entry
             command = HostCommand(entry.identifier, entry.execution_id or entry.deployment_id, entry.name)
-            if not found.begun:
+            if not found.begun or (found.outcome is None and _is_resumed(found, found.tries)):
                 # Perhaps acknowledged, and then not offered again; a second acknowledgement tells whether it is ours.
                 self._log.warn(f"agent.resumes deployment={entry.deployment_id} {entry.name}")
-                self._give(entry.deployment_id, _Task(command=command))
+                self._give(entry.deployment_id, _Task(command=command, tries=found.tries + found.begun))
                 continue
             outcome = found.outcome or failure(
                 f"the agent was restarted while {entry.name or 'a command'} ran; what still ran of it was ended",
@@ -400,6 +411,11 @@ def _entry(command: HostCommand) -> Entry:
         execution_id=command.execution_id,
         name=command.name,
     )
+
+
+def _is_resumed(entry: Entry, tries: int) -> bool:
+    """Whether a command that was broken off is begun again."""
+    return entry.name in RESUMED and tries < MAX_RESUMED
 
 
 def _worker_died(command: HostCommand, status: int) -> Outcome:

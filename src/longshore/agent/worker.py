@@ -69,15 +69,15 @@ class Worker:
             if asked["outcome"] is not None:
                 self._report(command, Outcome(**asked["outcome"]))
             else:
-                begun = self._serve(command)
+                begun = self._serve(command, asked["tries"])
             # A poller that was killed meanwhile hears nothing; then this was our last command.
             with suppress(OSError):
                 self._channel.send(json.dumps({"ended": command.identifier, "begun": begun}).encode())
 
-    def _serve(self, command: HostCommand) -> bool:
+    def _serve(self, command: HostCommand, tries: int) -> bool:
         """One command from its specification to its report; False: not begun, it may be offered again."""
         try:
-            outcome = self._outcome(command)
+            outcome = self._outcome(command, tries)
         except _Abandoned as reason:
             self._log.warn(f"command.abandoned {command.name}: {reason}")
             return False
@@ -87,7 +87,7 @@ class Worker:
         self._report(command, outcome)
         return True
 
-    def _outcome(self, command: HostCommand) -> Outcome | None:
+    def _outcome(self, command: HostCommand, tries: int) -> Outcome | None:
         """What the command came to; None: the control plane wants no report."""
         entry = Entry(
             deployment_id=command.deployment_id,
@@ -95,6 +95,7 @@ class Worker:
             execution_id=command.execution_id,
             name=command.name,
             worker=process(os.getpid()),
+            tries=tries,
         )
         journal = CommandJournal(self._journal, entry)
         try:
@@ -205,9 +206,9 @@ def failure(message: str, *, code: Code, script: str = "", log: str = "") -> Out
     return Outcome(status="Failed", error_code=int(code), script_name=script, message=cut, log=log)
 
 
-def message_to_worker(command: HostCommand, outcome: Outcome | None) -> bytes:
-    """A command to carry out, or, with its outcome, only to report."""
-    body: dict[str, Any] = {"command": list(command), "outcome": None}
+def message_to_worker(command: HostCommand, outcome: Outcome | None, tries: int) -> bytes:
+    """A command to carry out, begun `tries` times before, or, with its outcome, only to report."""
+    body: dict[str, Any] = {"command": list(command), "outcome": None, "tries": tries}
     if outcome is not None:
         body["outcome"] = {"status": outcome.status, **outcome.diagnostics()}
     return json.dumps(body).encode()

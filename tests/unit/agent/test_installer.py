@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from longshore.agent import installer
+from longshore.agent import install_plan, installer, switch
 from longshore.agent.errors import InstallError
 from longshore.agent.layout import DeploymentPaths
 from longshore.appspec import ServerAppSpec, parse_server
@@ -292,6 +294,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, at: int, make: Callable[[], Bas
 
 FIRST: Tree = {"keep": "1", "gone": "1", "d/x": "1", "kind": "1"}
 SECOND: Tree = {"keep": "2", "new/deep/f": "2", "kind/f": "2", "l": "-> keep"}
+AFTER_FIRST: Tree = {"t": None, "t/d": None, "t/d/x": "1", "t/gone": "1", "t/keep": "1", "t/kind": "1"}
 AFTER_SECOND: Tree = {"t": None, "t/keep": "2", "t/kind": None, "t/kind/f": "2", "t/l": "-> keep", "t/new": None,
                       "t/new/deep": None, "t/new/deep/f": "2"}  # fmt: skip
 
@@ -300,48 +303,114 @@ def _second(host: Host) -> None:
     installer.install(host.appspec(ALL, permissions=[{"object": "t/keep", "mode": 600}]), host.paths(), "DISALLOW")
 
 
-@pytest.mark.parametrize("failure", ["killed", "disk full"])
-def test_after_a_failure_at_any_step_the_next_install_succeeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+def full_disk() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def second_failing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, at: int, failure: type[Exception] | Any
+) -> tuple[Host, bool]:
+    """A host whose second Install fails at a system call; whether it came that far."""
+    directory.mkdir()
+    host = Host(directory)
+    host.install(FIRST, ALL)
+    host.number += 1
+    grow(host.paths().archive, SECOND)
+    with monkeypatch.context() as patch:
+        made = count_calls(patch, at, failure)
+        with suppress(Killed, InstallError, OSError):
+            _second(host)
+        return host, made() >= at
+
+
+def assert_one_release_or_the_other(host: Host, when: str) -> None:
+    found = seen(host.disk)
+    assert found in (AFTER_FIRST, AFTER_SECOND), when
+    assert sorted(host.cleanup()) == list(found), when
+    pointed = (host.root / "deployment-instructions/g_last_successful_install").read_text()
+    assert Path(pointed).name == ("d-1" if found == AFTER_FIRST else "d-2"), when
+
+
+@pytest.mark.parametrize("failure", [Killed, full_disk], ids=["killed", "disk full"])
+def test_after_a_failure_at_any_step_the_host_has_one_release_or_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
+    ends = set()
     at, more = 0, True
     while more:
         at += 1
-        directory = tmp_path / f"{at}"
-        directory.mkdir()
-        host = Host(directory)
-        host.install(FIRST, ALL)
-        host.number += 1
-        grow(host.paths().archive, SECOND)
-        with monkeypatch.context() as patch:
-            made = count_calls(
-                patch, at, Killed if failure == "killed" else lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            )
-            with suppress(Killed, InstallError, OSError):
-                _second(host)
-            more = made() >= at
+        host, more = second_failing(tmp_path / f"{at}", monkeypatch, at, failure)
         for name, content in seen(host.disk).items():
-            is_whole = content is None or content.startswith("-> ") or content in ("1", "2") or ".longshore-new" in name
-            assert is_whole, f"half-written after call {at}: {name}"
-            if failure == "disk full":
-                assert ".longshore-new" not in name
+            is_whole = content is None or content.startswith("-> ") or content in ("1", "2")
+            assert is_whole or ".longshore-new" in name, f"half-written after call {at}: {name}"
+        installer.settle(host.paths())
+        assert_one_release_or_the_other(host, f"after a failure at call {at}")
+        ends.add(len(host.cleanup()))
         # The next deployment is another one, as it would be.
         host.number += 1
         grow(host.paths().archive, SECOND)
         _second(host)
         assert seen(host.disk) == AFTER_SECOND, f"after a failure at call {at}"
-    assert at > 30
+    assert at > 40
+    assert len(ends) == 2, "some failures restore, some complete"
 
 
-def test_a_full_disk_is_told_with_the_path(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.integers(1, 80), second=st.integers(1, 40))
+def test_a_kill_while_the_last_kill_is_settled_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, first: int, second: int
+) -> None:
+    host, _ = second_failing(tmp_path_factory.mktemp("host") / "h", monkeypatch, first, Killed)
+    with monkeypatch.context() as patch:
+        count_calls(patch, second, Killed)
+        with suppress(Killed):
+            installer.settle(host.paths())
+    installer.settle(host.paths())
+    assert_one_release_or_the_other(host, f"killed at call {first}, and settling it at call {second}")
+
+
+def test_before_the_switch_a_failure_leaves_the_last_release_as_it_was(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.install({"a": "1"}, ALL)
+
     def full(*_: Any) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise full_disk()
 
     monkeypatch.setattr(os, "sendfile", full)
-    with pytest.raises(InstallError, match=r"cannot copy to .*/t/a: No space left on device"):
-        host.install({"a": "1"}, ALL)
-    assert seen(host.disk) == {"t": None}
+    with pytest.raises(InstallError, match=r"cannot copy to .*/t/b: No space left on device"):
+        host.install({"b": "2"}, ALL)
+    assert seen(host.disk) == {"t": None, "t/a": "1"}
     assert host.cleanup() == ["t", "t/a"], "the official agent could clean up after us"
+
+
+def test_a_switch_of_long_ago_is_not_finished_over_what_another_agent_installed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.install(FIRST, ALL)
+    host.number += 1
+    grow(host.paths().archive, SECOND)
+    with monkeypatch.context() as patch:
+        patch.setattr(switch, "carry_out", lambda *_: None)
+        _second(host)
+    for path in reversed(host.cleanup()):
+        gone = host.disk / path
+        # As the official agent does it: what is missing or not empty is passed over.
+        with suppress(OSError):
+            gone.rmdir() if gone.is_dir() else gone.unlink()
+    grow(host.disk, {"t/theirs": "official"})
+    host.paths().cleanup.write_text(f"{host.disk}/t\n{host.disk}/t/theirs\n")
+    installer.settle(host.paths())
+    assert seen(host.disk) == {"t": None, "t/theirs": "official"}
+
+
+def test_a_directory_that_both_releases_have_is_as_if_made_anew(host: Host) -> None:
+    host.install({"d/a": "1"}, ALL, permissions=[{"object": "t", "type": ["directory"], "mode": "700"}])
+    assert mode(host.disk / "t/d") == 0o700
+    host.install({"d/a": "2"}, ALL)
+    fresh = host.disk / "fresh"
+    fresh.mkdir()
+    assert mode(host.disk / "t/d") == mode(fresh)
 
 
 def test_a_cleanup_file_of_the_official_agent_is_understood(host: Host) -> None:
@@ -365,7 +434,7 @@ def test_planning_writes_nothing(host: Host) -> None:
     host.number += 1
     grow(host.paths().archive, {"a": "2", "d/b": "2"})
     before = seen(host.disk)
-    made = installer.plan(
+    made = install_plan.plan(
         host.appspec(ALL), host.paths().archive, installer.read_cleanup(host.paths().cleanup), "DISALLOW"
     )
     assert seen(host.disk) == before

@@ -1,0 +1,171 @@
+"""Makes the next release beside its place: everything that can fail, or take long, while the last release still stands.
+
+A new file is staged in the directory it goes to, under a name of ours; a new directory as a whole tree. So the switch
+is renames alone (`switch.py`). The cleanup file names what is staged, for whoever finds it after a kill: our next
+Install, or the official agent's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from longshore.agent import copying
+from longshore.agent.archive import remove_tree
+from longshore.agent.errors import InstallError
+from longshore.agent.install_plan import Copy, Mkdir, Plan
+from longshore.agent.layout import write_atomically
+from longshore.agent.permissions import Change, Chmod, Chown, apply
+from longshore.agent.switch import Switch, fresh_directory_mode
+
+#: Ends the name that something is staged under.
+SUFFIX = ".longshore-new"
+
+
+@dataclass(kw_only=True)
+class _Layout:
+    """Where each thing is staged, and what is left for the switch."""
+
+    #: Path in the release → path it is staged under, in the order they are made.
+    places: dict[str, str] = field(default_factory=dict)
+    #: Staged path → place: the topmost of each tree.
+    renames: list[tuple[str, str]] = field(default_factory=list)
+    #: Directories of the last release that this one has too.
+    kept: list[str] = field(default_factory=list)
+    #: Files that are renamed onto what is there.
+    files: set[str] = field(default_factory=set)
+
+    def put(self, path: str) -> str:
+        """Choose where to stage what will be at the path."""
+        directory, _, name = path.rpartition("/")
+        inside = self.places.get(directory)
+        if inside is not None:
+            place = f"{inside}/{name}"
+        else:
+            place = _temporary(directory, name)
+            self.renames.append((place, path))
+        self.places[path] = place
+        return place
+
+
+def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Switch:
+    """Make everything new that the plan asks for; what is left to do.
+
+    Raises:
+        InstallError: something could not be made; nothing staged is left, and nothing else was touched.
+    """
+    layout, changes = _lay_out(plan)
+    directory_mode = fresh_directory_mode()
+    write_cleanup(cleanup, [*earlier, *layout.places.values()])
+    # Modes are given when files are made; that is one call less for each.
+    mask = os.umask(0)
+    try:
+        for step in plan.instructions:
+            _make(step, layout, directory_mode)
+    except (InstallError, OSError):
+        take_away(cleanup, earlier, [place for place, _ in layout.renames])
+        raise
+    finally:
+        os.umask(mask)
+    onto = {path for path in plan.removals if path in layout.files and not _is_directory(path)}
+    return Switch(
+        deployment=os.fspath(deployment),
+        removals=tuple(path for path in plan.removals if path not in onto and path not in layout.kept),
+        kept=tuple(layout.kept),
+        directory_mode=directory_mode,
+        renames=tuple(layout.renames),
+        changes=changes,
+        cleanup=tuple(path for step in plan.instructions if (path := _made_by(step)) is not None),
+    )
+
+
+def take_away(cleanup: Path, earlier: list[str], staged: list[str]) -> None:
+    """Remove what is staged; the host is as it was."""
+    for place in staged:
+        remove_tree(Path(place))
+    write_cleanup(cleanup, earlier)
+
+
+def left_behind(lines: list[str]) -> list[str]:
+    """Paths of a cleanup file that a killed Install had staged."""
+    return [line for line in lines if f"{SUFFIX}/" in f"{line}/"]
+
+
+def write_cleanup(cleanup: Path, lines: list[str]) -> None:
+    """Replace the cleanup file (agent.md 2.4.5)."""
+    write_atomically(cleanup, os.fsencode("".join(f"{line}\n" for line in lines)))
+
+
+def _lay_out(plan: Plan) -> tuple[_Layout, tuple[Change, ...]]:
+    layout = _Layout()
+    kept: set[str] = set()
+    later: list[Change] = []
+    for step in plan.instructions:
+        match step:
+            case Mkdir(path):
+                if path.rpartition("/")[0] not in layout.places and _is_directory(path):
+                    layout.kept.append(path)
+                    kept.add(path)
+                else:
+                    layout.put(path)
+            case Copy(_, destination):
+                layout.put(destination)
+                layout.files.add(destination)
+            case Chmod(_, path) | Chown(_, _, path):
+                if path in kept:
+                    later.append(step)
+    return layout, tuple(later)
+
+
+def _make(step: Copy | Mkdir | Change, layout: _Layout, directory_mode: int) -> None:
+    match step:
+        case Copy(source, destination):
+            _try(copying.copy, source, layout.places[destination], what=f"cannot copy to {destination}")
+        case Mkdir(path):
+            if path in layout.places:
+                _try(_mkdir, directory_mode, layout.places[path], what=f"cannot make the directory {path}")
+        case Chmod(_, path) | Chown(_, _, path):
+            if path in layout.places:
+                apply(step, layout.places[path])
+
+
+def _mkdir(mode: int, place: str) -> None:
+    os.mkdir(place, mode)  # noqa: PTH102
+
+
+def _try(make: object, argument: object, place: str, *, what: str) -> None:
+    assert callable(make)
+    try:
+        try:
+            make(argument, place)
+        except FileExistsError:
+            # Left by a killed Install whose cleanup file was lost; the name is ours alone.
+            remove_tree(Path(place))
+            make(argument, place)
+    except OSError as error:
+        raise InstallError(f"{what}: {error.strerror}") from None
+
+
+def _made_by(step: Copy | Mkdir | Change) -> str | None:
+    match step:
+        case Copy(_, destination):
+            return destination
+        case Mkdir(path):
+            return path
+        case _:
+            return None
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _temporary(directory: str, name: str) -> str:
+    # Long names are cut to what a directory entry may hold; the start tells people what it is.
+    kept = os.fsdecode(os.fsencode(name)[: 255 - len(SUFFIX) - 1])
+    return f"{directory}/.{kept}{SUFFIX}"
