@@ -1,7 +1,4 @@
-"""AWS JSON 1.x, both ways: a request's body into an operation's input, its output into a response's body.
-
-In Python a timestamp is epoch seconds as a float, a blob is bytes, and an absent member is absent.
-"""
+"""AWS JSON 1.x, both ways: a request's body into an operation's input, its output into a response's body."""
 
 from __future__ import annotations
 
@@ -10,36 +7,82 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from botocore.model import ListShape, MapShape, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
+from longshore.wire.protocol import (
+    MAX_DEPTH,
+    Answer,
+    Codec,
+    MalformedError,
+    Plan,
+    PlansByService,
+    Protocol,
+    Request,
+    WrongOutputError,
+    expected,
+    in_our_years,
+    operation_of,
+    time_from_text,
+    whole,
+)
+from longshore.wire.service import AwsError, Service
 from longshore.wire.shapes import Plans
 
-#: How deep a body may nest. The models go about ten deep; Python's own limit depends on how deep its caller is.
-MAX_DEPTH = 64
 
-Plan = Callable[[Any], Any]
+class AwsJson(Protocol):
+    """AWS JSON: the operation in the header ``X-Amz-Target``, the input in the body."""
+
+    name = "json"
+
+    def __init__(self, services: Iterable[Service]) -> None:
+        super().__init__(services)
+        self._by_prefix = {prefix: service for service in self.services for prefix in service.target_prefixes}
+        self._plans = PlansByService(self.services, Decoders, Encoders)
+
+    def serves(self, target: str) -> bool:
+        """Does this X-Amz-Target name one of the services here?"""
+        return target.partition(".")[0] in self._by_prefix
+
+    def is_in(self, headers: Mapping[str, str], _query: str) -> bool:
+        return "x-amz-target" in headers
+
+    def asks_for(self, request: Request) -> str:
+        return request.headers.get("x-amz-target", "")
+
+    def find(self, asked: str) -> tuple[Service, OperationModel]:
+        if not asked:
+            raise AwsError("MissingAction", "The request names no operation: it has no X-Amz-Target header.", 400)
+        prefix, _, name = asked.partition(".")
+        service = self._by_prefix.get(prefix)
+        operation = operation_of(service, name) if service is not None else None
+        if service is None or operation is None:
+            raise AwsError("UnknownOperationException", f"No operation {asked[:200]!r} is known here.", 404)
+        return service, operation
+
+    def codec(self, service: Service, operation: OperationModel) -> Codec:
+        decode, encode = self._plans.decoder(service, operation), self._plans.encoder(service, operation)
+        media_type = _media_type(operation)
+        return Codec(
+            decode=lambda request: decode(parse(request.body)),
+            encode=lambda output, _request_id: render(encode(output)) if output else b"{}",
+            content_types=frozenset({media_type, "application/json"}),
+            headers=((b"content-type", media_type.encode()),),
+        )
+
+    def error(self, error: AwsError, _request_id: str, operation: OperationModel | None) -> Answer:
+        headers = (
+            (b"content-type", _media_type(operation).encode()),
+            (b"x-amzn-errortype", error.code.encode("latin-1", "replace")),
+        )
+        return Answer(error.status, headers, render_error(error.code, error.message))
 
 
-class MalformedError(Exception):
-    """A body that is not JSON, or not of the shape the operation takes. The message is fit for the client."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        #: Built from the inside out while the error rises.
-        self.path: list[str | int] = []
-
-    def __str__(self) -> str:
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in reversed(self.path))
-        return f"{where.lstrip('.')[:200]}: {self.problem}" if where else self.problem
-
-
-class WrongOutputError(TypeError):
-    """An operation returned what its model does not have: our bug, never the client's."""
+def _media_type(operation: OperationModel | None) -> str:
+    version = operation.metadata.get("jsonVersion", "1.1") if operation is not None else "1.1"
+    return f"application/x-amz-json-{version}"
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -169,7 +212,7 @@ class Decoders(Plans[Any]):
 
 
 def _expected(what: str, node: Any) -> NoReturn:
-    raise MalformedError(f"expected {what}, found {_kind(node)}")
+    expected(what, _kind(node))
 
 
 def _kind(node: Any) -> str:
@@ -191,16 +234,12 @@ def _decode_boolean(node: Any) -> bool:
 
 
 def _integer_decoder(bits: int) -> Plan:
-    limit = 1 << (bits - 1)
-
     def decode_integer(node: Any) -> int:
         if type(node) is float and node.is_integer():  # 1e3, and clients that write every number as a float
             node = int(node)
         if type(node) is not int:
             _expected("an integer", node)
-        if not -limit <= node < limit:
-            raise MalformedError(f"the number does not fit into {bits} bits")
-        return node
+        return whole(node, bits)
 
     return decode_integer
 
@@ -212,20 +251,7 @@ def _decode_float(node: Any) -> float:
 
 
 def _decode_timestamp(node: Any) -> float:
-    if type(node) is str:
-        try:
-            moment = datetime.fromisoformat(node)
-        except ValueError:
-            raise MalformedError("expected a time, in epoch seconds or ISO 8601") from None
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    seconds = _finite(node)
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        raise MalformedError("the time is outside the years 1 to 9999; it must be in epoch seconds")
-    return seconds
-
-
-_FIRST_SECOND = datetime(1, 1, 1, tzinfo=UTC).timestamp()
-_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+    return time_from_text(node) if type(node) is str else in_our_years(_finite(node))
 
 
 def _finite(node: Any) -> float:

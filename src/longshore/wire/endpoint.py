@@ -1,4 +1,4 @@
-"""The HTTP endpoint of AWS JSON services: one request's whole life, from body to body.
+"""The HTTP endpoint of AWS services: one request's whole life, from body to body, in whichever protocol it comes.
 
     read → find the operation → check the content type → authenticate → decode → authorize → check → handle → encode
 
@@ -18,9 +18,10 @@ from typing import Any
 import structlog
 from botocore.model import OperationModel
 
-from longshore.wire import aws_json
-from longshore.wire.aws_json import MalformedError
+from longshore.wire.aws_json import AwsJson
+from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
+from longshore.wire.protocol import Answer, Codec, MalformedError, Protocol, Request
 from longshore.wire.service import Authorizer, AwsError, Call, Caller, Handler, Observer, Refusal, Service
 
 log = structlog.stdlib.get_logger()
@@ -54,23 +55,19 @@ class _Operation:
     #: None for an operation that is in the model and not served yet.
     handler: Handler | None
     waits: bool
-    decode: aws_json.Plan
+    codec: Codec
     check: Check
-    #: None when the operation has no output.
-    encode: aws_json.Plan | None
-    content_types: frozenset[str]
-    response_type: bytes
 
 
-class _Request:
+class _Known:
     """What is known of a request so far, for its observer."""
 
     __slots__ = ("call", "given", "headers", "id", "operation", "source")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, headers: Mapping[str, str]) -> None:
         self.id = _request_id()
         self.source = source
-        self.headers: Mapping[str, str] = {}
+        self.headers = headers
         self.operation: _Operation | None = None
         self.call: Call | None = None
         self.given: Mapping[str, Any] | None = None
@@ -98,72 +95,67 @@ class Endpoint:
         self._authorize = authorize
         self._now = now
         self._observer = observer or Observer()
-        self._known = {prefix: _Plans(service) for service in services for prefix in service.target_prefixes}
-        self._operations: dict[str, _Operation] = {}
+        self._json = AwsJson(services)
+        self._protocols: tuple[Protocol, ...] = (self._json, AwsQuery(services))
+        self._checks = {service.model.service_name: Checks(service.overlay) for service in services}
+        #: By protocol and what that calls them, made ready as they are first called: most of a model lies idle.
+        self._operations: dict[tuple[str, str], _Operation] = {}
 
     def serves(self, target: str) -> bool:
         """Does this X-Amz-Target name one of the services here?"""
-        return target.partition(".")[0] in self._known
+        return self._json.serves(target)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        request = _Request(_peer(scope))
-        content_type = _DEFAULT_TYPE
-        code = ""
-        target = ""
+        known = _Known(_peer(scope), _headers(scope["headers"]))
+        query = scope["query_string"].decode("latin-1")
+        protocol = self._protocol(known.headers, query)
+        asked = code = ""
+        failure: AwsError | None = None
         try:
-            body = await _read(receive)
-            request.headers = headers = _headers(scope["headers"])
-            target = headers.get("x-amz-target", "")
-            request.operation = operation = self._operation(scope["method"], target)
-            content_type = operation.response_type
-            answer = await self._answer(request, operation, scope, body, receive)
+            path = scope.get("raw_path") or scope["path"].encode()
+            request = Request(scope["method"], path.decode("latin-1"), query, known.headers, await _read(receive))
+            asked = protocol.asks_for(request)
+            known.operation = operation = self._operation(protocol, request.method, asked)
+            answer = Answer(200, operation.codec.headers, await self._answer(known, operation, request, receive))
         except ClientGoneError:
             return
         except AwsError as error:
-            failure: AwsError | None = error
+            failure = error
             if error.status >= 500:
-                log.error("request_failed", request_id=request.id, target=target, code=error.code, reason=error.message)
+                log.error("request_failed", request_id=known.id, target=asked, code=error.code, reason=error.message)
         except Exception:
-            log.exception("request_failed", request_id=request.id, target=target, code="InternalFailure")
-            failure = AwsError("InternalFailure", f"The server failed; its log says why under {request.id}.", 500)
-        else:
-            failure = None
+            log.exception("request_failed", request_id=known.id, target=asked, code="InternalFailure")
+            failure = AwsError("InternalFailure", f"The server failed; its log says why under {known.id}.", 500)
         if failure is not None:
             code = failure.code
-            await self._tell(request, failure)
-        self._observer.answered(*request.name, code, time.perf_counter() - began)
-        if failure is not None:
-            await _send_error(send, request.id, content_type, failure)
-        else:
-            await _send(send, 200, request.id, content_type, answer)
+            answer = protocol.error(failure, known.id, known.operation and known.operation.model)
+            await self._tell(known, failure)
+        self._observer.answered(*known.name, code, time.perf_counter() - began)
+        await _send(send, known.id, answer)
 
-    async def _answer(
-        self, request: _Request, operation: _Operation, scope: Scope, body: bytes, receive: Receive
-    ) -> bytes:
-        headers = request.headers
-        _require_content_type(operation, headers)
-        raw_path = scope.get("raw_path") or scope["path"].encode()
+    async def _answer(self, known: _Known, operation: _Operation, request: Request, receive: Receive) -> bytes:
+        _require_content_type(operation.codec, request)
         caller = self._authenticate(
-            scope["method"],
-            raw_path.decode("latin-1"),
-            scope["query_string"].decode("latin-1"),
-            headers,
-            body,
+            request.method,
+            request.path,
+            request.query,
+            request.headers,
+            request.body,
             operation.service.signing_names,
         )
-        request.call = call = Call(
+        known.call = call = Call(
             caller=caller,
-            request_id=request.id,
+            request_id=known.id,
             now=self._now(),
             service=operation.service.model.service_name,
             operation=operation.model.name,
-            headers=headers,
-            source=request.source,
+            headers=request.headers,
+            source=known.source,
         )
         # What may be done depends on what it is done to. A caller who may not is told so before anything else: what is
         # wrong with the values of an input could tell of things that are none of its business.
-        request.given = given = _decoded(operation, body)
+        known.given = given = _decoded(operation, request)
         self._authorize(call, given)
         _check(operation, given)
         if operation.handler is None:
@@ -172,78 +164,52 @@ class Endpoint:
             output = await _unless_gone(operation.handler(call, given), receive)
         else:
             output = await operation.handler(call, given)
-        return _encoded(operation, output)
+        return operation.codec.encode(output or {}, known.id)
 
-    async def _tell(self, request: _Request, error: AwsError) -> None:
+    async def _tell(self, known: _Known, error: AwsError) -> None:
         """Let the observer know of an error; what goes wrong there must not cost the client its answer."""
-        service, operation = request.name
+        service, operation = known.name
         refusal = Refusal(
             error=error,
-            request_id=request.id,
+            request_id=known.id,
             now=self._now(),
-            source=request.source,
+            source=known.source,
             service=service,
             operation=operation,
-            headers=request.headers,
-            caller=request.call.caller if request.call is not None else None,
-            given=request.given,
+            headers=known.headers,
+            caller=known.call.caller if known.call is not None else None,
+            given=known.given,
         )
         try:
             await self._observer.refused(refusal)
         except Exception:
-            log.exception("refusal_not_recorded", request_id=request.id, code=error.code)
+            log.exception("refusal_not_recorded", request_id=known.id, code=error.code)
 
-    def _operation(self, method: str, target: str) -> _Operation:
-        """The operation a target names, planned on first use; unknown ones are never remembered."""
-        operation = self._operations.get(target)
-        if operation is None or method != "POST":
-            operation = self._find(method, target)
-            self._operations[target] = operation
+    def _protocol(self, headers: Mapping[str, str], query: str) -> Protocol:
+        """The protocol of a request; one that is in none is answered in the first."""
+        for protocol in self._protocols:
+            if protocol.is_in(headers, query):
+                return protocol
+        return self._json
+
+    def _operation(self, protocol: Protocol, method: str, asked: str) -> _Operation:
+        """The operation asked for, planned on first use; unknown ones are never remembered."""
+        operation = self._operations.get((protocol.name, asked))
+        if operation is None:
+            service, model = protocol.find(asked)
+            inputs = model.input_shape
+            operation = _Operation(
+                service=service,
+                model=model,
+                handler=service.handlers.get(model.name),
+                waits=model.name in service.waits,
+                codec=protocol.codec(service, model),
+                check=self._checks[service.model.service_name].plan(inputs) if inputs is not None else anything_goes,
+            )
+            self._operations[protocol.name, asked] = operation
+        if method not in protocol.methods:
+            raise AwsError("UnknownOperationException", f"{asked[:200]} is not called with {method[:20]}.", 405)
         return operation
-
-    def _find(self, method: str, target: str) -> _Operation:
-        if not target:
-            raise AwsError("MissingAction", "The request names no operation: it has no X-Amz-Target header.", 400)
-        if method != "POST":
-            raise AwsError("UnknownOperationException", f"{target[:200]} is called with POST, not {method[:20]}.", 405)
-        prefix, _, name = target.partition(".")
-        plans = self._known.get(prefix)
-        if plans is None or name not in plans.service.model.operation_names:
-            raise AwsError("UnknownOperationException", f"No operation {target[:200]!r} is known here.", 404)
-        return plans.operation(name)
-
-
-class _Plans:
-    """One service's operations, made ready as they are first called: its model is large and most of it lies idle."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self._decoders = aws_json.Decoders()
-        self._encoders = aws_json.Encoders()
-        self._checks = Checks(service.overlay)
-
-    def operation(self, name: str) -> _Operation:
-        model = self.service.model.operation_model(name)
-        inputs, outputs = model.input_shape, model.output_shape
-        media_type = f"application/x-amz-json-{self.service.model.metadata.get('jsonVersion', '1.1')}"
-        return _Operation(
-            service=self.service,
-            model=model,
-            handler=self.service.handlers.get(name),
-            waits=name in self.service.waits,
-            decode=self._decoders.plan(inputs) if inputs is not None else _nothing,
-            check=self._checks.plan(inputs) if inputs is not None else anything_goes,
-            encode=self._encoders.plan(outputs) if outputs is not None else None,
-            content_types=frozenset({media_type, "application/json"}),
-            response_type=media_type.encode(),
-        )
-
-
-_DEFAULT_TYPE = b"application/x-amz-json-1.1"
-
-
-def _nothing(_node: Any) -> dict[str, Any]:
-    return {}
 
 
 def _peer(scope: Scope) -> str:
@@ -289,35 +255,27 @@ def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _require_content_type(operation: _Operation, headers: Mapping[str, str]) -> None:
-    given = headers.get("content-type", "")
-    if given in operation.content_types or given.partition(";")[0].strip().lower() in operation.content_types:
+def _require_content_type(codec: Codec, request: Request) -> None:
+    allowed = codec.content_types
+    given = request.headers.get("content-type", "")
+    if not allowed or given in allowed or given.partition(";")[0].strip().lower() in allowed:
         return
-    wanted = operation.response_type.decode()
+    wanted = " or ".join(sorted(allowed))
     raise AwsError("UnsupportedMediaTypeException", f"The content type must be {wanted}, not {given[:100]!r}.", 415)
 
 
-def _decoded(operation: _Operation, body: bytes) -> dict[str, Any]:
+def _decoded(operation: _Operation, request: Request) -> dict[str, Any]:
     """The input, of the right types."""
     try:
-        given: dict[str, Any] = operation.decode(aws_json.parse(body))
+        return operation.codec.decode(request)
     except MalformedError as problem:
         raise AwsError("SerializationException", str(problem)) from None
-    return given
 
 
 def _check(operation: _Operation, given: dict[str, Any]) -> None:
     """Raise the error of an input that is not within its constraints."""
     if broken := operation.check(given):
         raise first_error(operation.model, broken, operation.service.explain)
-
-
-def _encoded(operation: _Operation, output: Mapping[str, Any] | None) -> bytes:
-    if not output:
-        return b"{}"
-    if operation.encode is None:
-        raise aws_json.WrongOutputError(f"{operation.model.name} has no output, but its handler returned one")
-    return aws_json.render(operation.encode(output))
 
 
 async def _unless_gone(answer: Awaitable[Mapping[str, Any] | None], receive: Receive) -> Mapping[str, Any] | None:
@@ -345,26 +303,13 @@ async def _unless_gone(answer: Awaitable[Mapping[str, Any] | None], receive: Rec
         listening.cancel()
 
 
-async def _send_error(send: Send, request_id: str, content_type: bytes, error: AwsError) -> None:
-    extra = [(b"x-amzn-errortype", error.code.encode("latin-1", "replace"))]
-    if error.status == 413:
-        extra.append((b"connection", b"close"))  # some of the body may be unread
-    await _send(send, error.status, request_id, content_type, aws_json.render_error(error.code, error.message), extra)
-
-
-async def _send(
-    send: Send,
-    status: int,
-    request_id: str,
-    content_type: bytes,
-    body: bytes,
-    extra: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
+async def _send(send: Send, request_id: str, answer: Answer) -> None:
     headers = [
         (b"x-amzn-requestid", request_id.encode()),
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
-        *extra,
+        (b"content-length", b"%d" % len(answer.body)),
+        *answer.headers,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    if answer.status == 413:
+        headers.append((b"connection", b"close"))  # some of the body may be unread
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import unquote_to_bytes
 
 from longshore.wire.endpoint import ASGIApp, Endpoint, Receive, Scope, Send
-
-_CREDENTIAL_PARTS = 5
+from longshore.wire.protocol import signing_name
 
 
 class Router:
@@ -44,8 +42,8 @@ class Router:
                     return await self._endpoint(scope, receive, send)
             elif name == b"authorization":
                 authorization = value
-        if signing_name := _signing_name(authorization, scope["query_string"]):
-            app = self._by_signing_name.get(signing_name, self._endpoint)
+        if signed_for := signing_name(authorization, scope["query_string"]):
+            app = self._by_signing_name.get(signed_for, self._endpoint)
             return await app(scope, receive, send)
         is_look = scope["method"] in ("GET", "HEAD")
         if scope["path"] != "/":
@@ -61,20 +59,3 @@ class Router:
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(self._greeting))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": self._greeting if method == "GET" else b""})
-
-
-def _signing_name(authorization: bytes, query: bytes) -> str | None:
-    """The service a signature says it is for, in the header or a presigned URL; None when there is no SigV4 signature.
-
-    Nothing is verified here: the application chosen does that.
-    """
-    _, found, credential = authorization.partition(b"Credential=")
-    end = b","
-    if not found:
-        _, found, credential = query.partition(b"X-Amz-Credential=")
-        end = b"&"
-    # <key id>/<date>/<region>/<service>/aws4_request; a presigned URL usually escapes the slashes.
-    parts = unquote_to_bytes(credential.partition(end)[0]).split(b"/")
-    if len(parts) < _CREDENTIAL_PARTS or parts[-1] != b"aws4_request":
-        return None
-    return parts[-2].decode("latin-1")

@@ -103,8 +103,8 @@ class Service:
     explain: Explainer
     #: Names a credential scope may carry for this service.
     signing_names: frozenset[str]
-    #: Values of X-Amz-Target before the dot that mean this service.
-    target_prefixes: frozenset[str]
+    #: Values of X-Amz-Target before the dot that mean this service; none where its protocol has no such header.
+    target_prefixes: frozenset[str] = frozenset()
     #: Operations that may wait long for their answer; theirs is given up when the client hangs up.
     waits: frozenset[str] = frozenset()
     #: Constraints the service documents and its model leaves out.

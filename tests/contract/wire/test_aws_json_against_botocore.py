@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import OperationModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore import models
 from longshore.wire import aws_json
+from longshore.wire.protocol import MalformedError
+from tests.contract.wire.shapes import EXAMPLES, as_botocore_has_it, operations, values
 
-SERVICES = ("codedeploy", "codedeploy-commands", "longshore")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-OPERATIONS = [
-    pytest.param(models.load(service).operation_model(name), id=f"{service}.{name}")
-    for service in SERVICES
-    for name in models.load(service).operation_names
-]
-
-
-def values(shape: Shape | None) -> st.SearchStrategy[Any]:
-    """Values of a shape in our terms: timestamps are epoch seconds, to the millisecond."""
-    if shape is None:
-        return st.just({})
-    if isinstance(shape, StructureShape):
-        return st.fixed_dictionaries({}, optional={name: values(member) for name, member in shape.members.items()})
-    if isinstance(shape, ListShape):
-        return st.lists(values(shape.member), max_size=3)
-    if isinstance(shape, MapShape):
-        return st.dictionaries(values(shape.key), values(shape.value), max_size=3)
-    return SCALARS[shape.type_name]
-
-
-SCALARS: dict[str, st.SearchStrategy[Any]] = {
-    "string": st.text(max_size=20),
-    "boolean": st.booleans(),
-    "integer": st.integers(-(2**31), 2**31 - 1),
-    "long": st.integers(-(2**63), 2**63 - 1),
-    "timestamp": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
-    "blob": st.binary(max_size=20),
-    "double": st.floats(allow_nan=False, allow_infinity=False),
-}
-
-
-def as_botocore_has_it(shape: Shape | None, value: Any) -> Any:
-    """The same value in botocore's terms: timestamps are datetimes."""
-    if isinstance(shape, StructureShape):
-        return {name: as_botocore_has_it(shape.members[name], item) for name, item in value.items()}
-    if isinstance(shape, ListShape):
-        return [as_botocore_has_it(shape.member, item) for item in value]
-    if isinstance(shape, MapShape):
-        return {name: as_botocore_has_it(shape.value, item) for name, item in value.items()}
-    if shape is not None and shape.type_name == "timestamp":
-        return EPOCH + timedelta(milliseconds=round(value * 1000))
-    return value
+OPERATIONS = operations(("codedeploy", "codedeploy-commands", "longshore"))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -120,7 +74,7 @@ def test_any_json_is_read_or_refused(operation: OperationModel) -> None:
     @given(ANY_JSON)
     def check(document: Any) -> None:
         body = json.dumps(dict.fromkeys(operation.input_shape.members, document)).encode()
-        with contextlib.suppress(aws_json.MalformedError):
+        with contextlib.suppress(MalformedError):
             decode(aws_json.parse(body))
 
     check()

@@ -36,7 +36,7 @@ class Server:
         self.given: dict[str, Any] = {}
         self.polls_cancelled = threading.Event()
         self.polling = threading.Event()
-        services = [self._codedeploy(), self._commands(), self._longshore()]
+        services = [self._codedeploy(), self._commands(), self._longshore(), self._iam()]
         endpoint = Endpoint(services, lambda *_request: CALLER, lambda *_call: None, now=time.time)
         router = Router(endpoint, {"s3": elsewhere}, elsewhere)
         config = uvicorn.Config(
@@ -115,6 +115,24 @@ class Server:
             explain=explain_as("InvalidInputException"),
             signing_names=frozenset({"longshore"}),
             target_prefixes=frozenset({"Longshore_20261123"}),
+        )
+
+    def _iam(self) -> Service:
+        async def get_user(_call: Call, given: dict[str, Any]) -> Mapping[str, Any] | None:
+            if given.get("UserName") == "nobody":
+                raise AwsError("NoSuchEntityException", "The user with name nobody cannot be found.")
+            user = {"Path": "/", "UserName": given["UserName"], "UserId": "AIDA", "Arn": "arn:aws:iam::0:user/ada"}
+            return {"User": user | {"CreateDate": 1446744188.0}}
+
+        async def tag_user(call: Call, given: dict[str, Any]) -> Mapping[str, Any] | None:
+            self.given[call.operation] = given
+            return None
+
+        return Service(
+            model=models.load("iam"),
+            handlers={"GetUser": get_user, "TagUser": tag_user},
+            explain=explain_as("ValidationError"),
+            signing_names=frozenset({"iam"}),
         )
 
 
@@ -263,6 +281,58 @@ def test_a_client_that_hangs_up_on_a_poll_is_noticed(server: Server) -> None:
     assert server.polls_cancelled.wait(10)
 
 
+@pytest.fixture(scope="module")
+def iam(server: Server) -> Any:
+    return boto3.client("iam", endpoint_url=f"http://127.0.0.1:{server.port}", **CONNECTION)
+
+
+def test_a_client_of_the_query_protocol_is_answered_at_the_same_address(iam: Any, server: Server) -> None:
+    answer = iam.get_user(UserName="ada")
+    assert answer["User"]["UserName"] == "ada"
+    assert answer["User"]["CreateDate"].timestamp() == 1446744188
+    assert answer["ResponseMetadata"]["RequestId"] == answer["ResponseMetadata"]["HTTPHeaders"]["x-amzn-requestid"]
+    assert answer["ResponseMetadata"]["HTTPHeaders"]["content-type"] == "text/xml"
+    tags = [{"Key": "stage", "Value": "Größe 5 + 1"}, {"Key": "empty", "Value": ""}]
+    iam.tag_user(UserName="ada", Tags=tags)
+    assert server.given["TagUser"] == {"UserName": "ada", "Tags": tags}
+
+
+def test_an_error_of_the_query_protocol_has_code_and_status_of_the_model(iam: Any) -> None:
+    with pytest.raises(iam.exceptions.NoSuchEntityException, match="nobody cannot be found") as raised:
+        iam.get_user(UserName="nobody")
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    with pytest.raises(ClientError, match="ValidationError"):
+        iam.get_user(UserName="a b")
+    with pytest.raises(ClientError, match="ListUsers is not supported yet"):
+        iam.list_users()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("Action=Nothing&Version=2010-05-08", "InvalidAction"),
+        ("Action=GetUser&Version=1999-01-01", "InvalidAction"),
+        ("Action=GetUser", "InvalidAction"),
+        ("Version=2010-05-08", "MissingAction"),
+        ("", "MissingAction"),
+        ("Action=TagUser&Version=2010-05-08&UserName=a&Tags.member.x.Key=k", "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08&UserName=a&UserName=b", "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08&UserName=%FF", "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08&UserName=\xff", "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08&Tags.member" + ".1" * 1000 + "=k", "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08" + "&a=" * 20_000, "MalformedInput"),
+        ("Action=TagUser&Version=2010-05-08", "ValidationError"),
+    ],
+)
+def test_bad_parameters_are_an_error_of_the_query_protocol(server: Server, body: str, code: str) -> None:
+    content_type = {"content-type": "application/x-www-form-urlencoded"}
+    status, content, headers = ask(server, body.encode("latin-1"), content_type)
+    assert status == 400
+    assert headers["content-type"] == "text/xml"
+    assert f"<Code>{code}</Code>".encode() in content
+    assert len(content) < 1000
+
+
 def test_an_agents_look_at_the_root_is_answered(server: Server) -> None:
     status, body, _ = ask(server, b"", {}, method="GET")
     assert (status, body[:9]) == (200, b"Longshore")
@@ -274,7 +344,7 @@ def test_what_is_signed_for_s3_goes_to_s3(server: Server) -> None:
 
 
 def test_a_protocol_nobody_here_speaks_is_told_what_is_missing(server: Server) -> None:
-    status, body, _ = ask(server, b"Action=ListQueues", {"content-type": "application/x-www-form-urlencoded"})
+    status, body, _ = ask(server, b"ListQueues", {"content-type": "application/soap+xml"})
     assert (status, json.loads(body)["__type"]) == (400, "MissingAction")
 
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.model import ServiceModel, Shape
 
 from longshore.wire import aws_json
-from longshore.wire.aws_json import MAX_DEPTH, MalformedError, WrongOutputError
+from longshore.wire.protocol import MAX_DEPTH, MalformedError, WrongOutputError
 
 SHAPES = ServiceModel(
     {

@@ -1,0 +1,82 @@
+"""Values of a service model's shapes, in our terms and in botocore's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from longshore import models
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+ANY_TEXT = st.text(max_size=20)
+#: XML has no way to say the other control characters.
+XML_TEXT = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\ufffe\uffff").filter(
+        lambda character: character >= " " or character in "\t\n\r"
+    ),
+    max_size=20,
+)
+
+
+def operations(services: Iterable[str]) -> list[Any]:
+    """Every operation of these services, as parameters of a test."""
+    return [
+        pytest.param(models.load(service).operation_model(name), id=f"{service}.{name}")
+        for service in services
+        for name in models.load(service).operation_names
+    ]
+
+
+def values(
+    shape: Shape | None, *, text: st.SearchStrategy[str] = ANY_TEXT, fill: bool = False
+) -> st.SearchStrategy[Any]:
+    """Values of a shape in our terms: timestamps are epoch seconds, to the millisecond.
+
+    With `fill`, structures and maps inside others are not empty: some protocols cannot say that they are there.
+    """
+    if shape is None:
+        return st.just({})
+    if isinstance(shape, StructureShape):
+        members = {name: _inner(member, text, fill) for name, member in shape.members.items()}
+        return st.fixed_dictionaries({}, optional=members)
+    if isinstance(shape, ListShape):
+        return st.lists(_inner(shape.member, text, fill), max_size=3)
+    if isinstance(shape, MapShape):
+        return st.dictionaries(values(shape.key, text=text), _inner(shape.value, text, fill), max_size=3)
+    return text if shape.type_name == "string" else SCALARS[shape.type_name]
+
+
+def _inner(shape: Shape, text: st.SearchStrategy[str], fill: bool) -> st.SearchStrategy[Any]:
+    inner = values(shape, text=text, fill=fill)
+    return inner.filter(bool) if fill and isinstance(shape, (StructureShape, MapShape)) else inner
+
+
+SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "boolean": st.booleans(),
+    "integer": st.integers(-(2**31), 2**31 - 1),
+    "long": st.integers(-(2**63), 2**63 - 1),
+    "timestamp": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
+    "blob": st.binary(max_size=20),
+    "double": st.floats(allow_nan=False, allow_infinity=False),
+}
+
+
+def as_botocore_has_it(shape: Shape | None, value: Any) -> Any:
+    """The same value in botocore's terms: timestamps are datetimes."""
+    if isinstance(shape, StructureShape):
+        return {name: as_botocore_has_it(shape.members[name], item) for name, item in value.items()}
+    if isinstance(shape, ListShape):
+        return [as_botocore_has_it(shape.member, item) for item in value]
+    if isinstance(shape, MapShape):
+        return {name: as_botocore_has_it(shape.value, item) for name, item in value.items()}
+    if shape is not None and shape.type_name == "timestamp":
+        return EPOCH + timedelta(milliseconds=round(value * 1000))
+    return value
