@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo agent test check bench clean
 
 help: ## Print this help
 	@echo "Longshore: AWS CodeDeploy on your own machines"
@@ -26,6 +26,15 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## Roll a small web shop over five hosts on this machine. ARGS=--keep leaves it running
 	@$(BIN)/longshore demo $(ARGS)
+
+# What the standard library loads "perhaps", and an agent never.
+NOT_IN_AGENT := asyncio multiprocessing pkg_resources pydoc setuptools sqlite3 tkinter unittest
+DIST ?= dist
+
+agent: $(READY) ## Build dist/longshore-agent: the host agent as one file that needs no Python
+	$(BIN)/pyinstaller --onefile --strip --name longshore-agent --log-level WARN --noconfirm \
+	    --hidden-import _cffi_backend $(addprefix --exclude-module ,$(NOT_IN_AGENT)) \
+	    --distpath $(DIST) --workpath $(VENV)/agent --specpath $(VENV)/agent src/longshore/agent/__main__.py
 
 test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
 	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)

@@ -159,6 +159,8 @@ class Host:
     plane: ControlPlane
     view: HostView | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    #: The command of the agent, to which `run --config FILE` is added.
+    program: tuple[str, ...] = (str(BIN / "longshore"), "agent")
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -191,7 +193,7 @@ class Host:
             inside.write_text(config.read_text())
             config = Path("/opt/agent.yml")
             self.view.start()
-        command = [str(BIN / "longshore"), "agent", "run", "--config", str(config)]
+        command = [*self.program, "run", "--config", str(config)]
         if self.view is not None:
             command = self.view.command(command)
         with (self.folder / "agent.out").open("ab") as out:

@@ -6,14 +6,13 @@ import hashlib
 import http.client
 import os
 import re
-import ssl
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from longshore.agent import archive, backoff
+from longshore.agent import archive, backoff, tls
 from longshore.agent.errors import BundleError, CommandError
 from longshore.agent.layout import DeploymentPaths, pointed_to, write_atomically
 from longshore.agent.specification import Specification
@@ -160,7 +159,7 @@ class _Transfer:
         if self._received and self._etag:
             headers |= {"range": f"bytes={self._received}-", "if-range": self._etag}
         connection = (
-            http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=ssl.create_default_context())
+            http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=tls.context())
             if scheme == "https"
             else http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
         )

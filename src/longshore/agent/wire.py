@@ -6,12 +6,12 @@ import http.client
 import json
 import re
 import socket
-import ssl
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from longshore.agent import tls
 from longshore.agent.errors import WireError
 from longshore.agent.identity import Identity
 from longshore.agent.signer import Signer
@@ -203,7 +203,7 @@ class CommandClient:
         connection = socket.create_connection(self._address, CONNECT_TIMEOUT)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls:
-            return ssl.create_default_context().wrap_socket(connection, server_hostname=self._address[0])
+            return tls.context().wrap_socket(connection, server_hostname=self._address[0])
         return connection
 
     def _receive(self) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""The agent as one file, on a host that has no Python."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from longshore.onebox.machinery.host_view import HostView, this_program, why_not
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make agent` builds."""
+    folder = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        ["make", "agent", f"DIST={folder}"], cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "longshore-agent"
+
+
+@pytest.fixture
+def bare_host(tmp_path: Path, executable: Path, shared_plane: ControlPlane) -> Iterator[Host]:
+    """A host where no Python can be found, whose agent is the executable."""
+    if reason := why_not(tmp_path):
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    view = HostView(directory=tmp_path / "view", name="bare", shared=())
+    placed = view.written("/opt/longshore-agent")
+    placed.parent.mkdir(parents=True)
+    shutil.copy(executable, placed)
+    hidden = [f"if [ -d {shlex.quote(str(path))} ]; then mount -t tmpfs none {path}; fi" for path in this_program()]
+    hidden += ["rm -f /usr/bin/python3* /usr/local/bin/python*", "! command -v python3", "! command -v python"]
+    program = ("sh", "-euc", "\n".join([*hidden, 'exec "$@"']), "sh", "/opt/longshore-agent")
+    host = Host(name="bare", folder=tmp_path / "bare", plane=shared_plane, view=view, program=program)
+    host.start()
+    yield host
+    host.remove()
+
+
+def test_it_deploys_where_there_is_no_python(bare_host: Host, shared_plane: ControlPlane) -> None:
+    shop = Shop(shared_plane, "bare")
+    shop.join(bare_host)
+    found = "for each in python python3; do ! command -v $each; done; echo $DEPLOYMENT_ID >/opt/shop/deployed"
+    for _ in range(2):
+        deployment_id, ended = shop.run(
+            Revision(files={"page": "hello"}, install={"page": "/opt/shop"}, hooks={"AfterInstall": found})
+        )
+        assert ended["status"] == "Succeeded", bare_host.log
+        assert bare_host.view is not None
+        assert bare_host.view.written("/opt/shop/page").read_text() == "hello"
+        assert bare_host.view.written("/opt/shop/deployed").read_text().strip() == deployment_id
+
+
+def test_it_stops_when_it_is_asked_to(bare_host: Host) -> None:
+    wait_until("it polls", lambda: "agent.polls" in bare_host.log)
+    assert bare_host._process is not None
+    family = psutil.Process(bare_host._process.pid).children(recursive=True)
+    agents = [process for process in family if process.name().startswith("longshore")]
+    agents[0].terminate()
+    _, alive = psutil.wait_procs(agents, timeout=15)
+    assert not alive
