@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore
 import botocore.session
 import psutil
 from botocore.config import Config
@@ -112,6 +113,8 @@ class ControlPlane:
     def run(self, *words: str | Path, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of our commands or the aws CLI, pointed here by the export lines alone."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | self.environ
+        # The models of the botocore we serve: the CLI brings a copy that may be older and know fewer options.
+        environ["AWS_DATA_PATH"] = str(Path(botocore.__file__).parent / "data")
         done = subprocess.run(
             [str(BIN / words[0]), *map(str, words[1:])],
             env=environ,

@@ -73,6 +73,15 @@ def _drop(bundle: Path) -> None:
         bundle.unlink()
 
 
+def has_sha256(bundle: Path, wanted: str) -> bool:
+    """Whether a bundle that an earlier deployment left is this one."""
+    try:
+        with bundle.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == wanted
+    except OSError:
+        return False
+
+
 def forget_old_revisions(paths: DeploymentPaths, max_revisions: int) -> None:
     """Remove the oldest revisions of the group, never the last successful one (agent.md 2.5.2)."""
     others = [entry for entry in os.scandir(paths.group_directory) if entry.name != paths.deployment]

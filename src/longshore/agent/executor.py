@@ -19,6 +19,8 @@ HOOK_EVENTS = frozenset(
     {"BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop", "BeforeInstall", "AfterInstall", "ApplicationStart"}
     | {"BeforeAllowTraffic", "AfterAllowTraffic", "ValidateService"}
 )
+#: What a restart leaves out on a host that has the revision (docs/compatibility.md).
+_INSTALLING = frozenset({"DownloadBundle", "BeforeInstall", "Install", "AfterInstall"})
 _LAST_SUCCESSFUL = frozenset({"BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop"})
 #: The mapping when a blue/green deployment is rolled back (agent.md 2.3.3).
 _ROLLBACK_MOST_RECENT = frozenset({"BeforeBlockTraffic", "AfterBlockTraffic"})
@@ -34,9 +36,12 @@ class Executor:
         self._specification = specification
         self.paths = layout.deployment(specification.group_id, specification.deployment_id)
         self._parsed: tuple[tuple[object, ...], ServerAppSpec] | None = None
+        self._restartable: Path | None = None
 
     def is_noop(self, command: str) -> bool:
         """Whether the command would do nothing here (agent.md 2.2); reads the AppSpec, so it may raise."""
+        if command in _INSTALLING and self._installed() is not None:
+            return True
         if command in ("DownloadBundle", "Install"):
             return False
         return not self._scripts(command)
@@ -45,6 +50,8 @@ class Executor:
         """Do it; returns the tail of the scripts' log, raises `CommandError`."""
         try:
             self.paths.directory.mkdir(parents=True, exist_ok=True)
+            if command in _INSTALLING and self._installed() is not None:
+                return ""
             if command == "DownloadBundle":
                 self._download()
             elif command == "Install":
@@ -107,9 +114,15 @@ class Executor:
         """The archive whose hooks an event runs; None: there is none yet (agent.md 2.3)."""
         if self.paths.archive.is_dir():
             return self.paths.archive
+        if (installed := self._installed()) is not None:
+            return installed
         pointer = self._pointer(event, self.paths)
         if pointer is None:
             return self.paths.archive
+        return self._pointed_archive(pointer)
+
+    def _pointed_archive(self, pointer: Path) -> Path | None:
+        """The archive of the deployment that a file of ours names; None: there was none yet."""
         named = pointed_to(pointer)
         if named is None:
             return None
@@ -117,6 +130,20 @@ class Executor:
         if os.path.realpath(named.parent) != os.path.realpath(self.paths.group_directory):
             raise CommandError(f"{pointer} names {named}, which is no deployment of this group; delete the file")
         return named / "deployment-archive"
+
+    def _installed(self) -> Path | None:
+        """In a restart, the archive of what is installed here; None: it has to be installed, as in any deployment.
+
+        Installed is what the last successful Install brought, if it came in the very bundle that is to be restarted.
+        """
+        wanted = self._specification.bundle_sha256
+        if self._specification.restarts is None or wanted is None or self.paths.archive.is_dir():
+            return None
+        if self._restartable is None:
+            last = self._pointed_archive(self.paths.last_successful)
+            if last is not None and last.is_dir() and bundle.has_sha256(last.with_name(self.paths.bundle.name), wanted):
+                self._restartable = last
+        return self._restartable
 
     def _pointer(self, event: str, paths: DeploymentPaths) -> Path | None:
         wanted = self._specification

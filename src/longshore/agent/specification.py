@@ -65,6 +65,8 @@ class Specification:
     appspec_filename: str | None
     #: DISALLOW, OVERWRITE or RETAIN, or a word we do not know; the AppSpec's own word beats it.
     file_exists_behavior: str
+    #: A restart: the deployment that left the revision here. None: the revision comes with this deployment.
+    restarts: str | None
     #: Events the deployment may have; None: not said.
     possible_events: tuple[str, ...] | None
 
@@ -173,6 +175,7 @@ def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specifi
         deployment_type=_text(values, "DeploymentType") or "IN_PLACE",
         appspec_filename=_appspec_filename(_text(values, "AppSpecFilename")),
         file_exists_behavior=(_text(overrides, "FileExistsBehavior") or "DISALLOW").upper(),
+        restarts=_text(values, "ReuseArchiveFromDeploymentId"),
         possible_events=_events(values.get("AllPossibleLifecycleEvents")),
     )
 

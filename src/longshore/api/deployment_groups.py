@@ -192,9 +192,10 @@ def _info(
             # These are always there, be they empty (S7.28).
             "ec2TagFilters": [],
             "onPremisesInstanceTagFilters": [],
-            "autoScalingGroups": [],
             "triggerConfigurations": [],
             **group.document,
+            # Given as names, told as objects; no lifecycle hook is installed, so none is told (S7.28, S9.1).
+            "autoScalingGroups": [{"name": name} for name in group.document.get("autoScalingGroups", ())],
             "targetRevision": group.target_revision,
             "lastSuccessfulDeployment": _last(last.get(group.last_successful_deployment_id or "")),
             "lastAttemptedDeployment": _last(last.get(group.last_attempted_deployment_id or "")),

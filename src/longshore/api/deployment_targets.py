@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from longshore.api.deployments import existing_deployment
+from longshore.api.existing import existing_deployment
 from longshore.api.operations import Call, reads
 from longshore.api.pages import page_of_names
 from longshore.domain.deployment import DeploymentStatus, TargetStatus

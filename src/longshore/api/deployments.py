@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from longshore.api.existing import existing_application, existing_config, existing_group
+from longshore.api.deployment_rules import (
+    check_is_supported,
+    check_options,
+    check_revision_is_asked_for,
+    is_restart,
+)
+from longshore.api.existing import existing_application, existing_config, existing_deployment, existing_group
 from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page
-from longshore.api.revisions import MAX_DESCRIPTION, check_location
+from longshore.api.revisions import check_location
 from longshore.domain import revision
-from longshore.domain.config import ComputePlatform
-from longshore.domain.deployment import DeploymentStatus, TargetStatus
+from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
@@ -24,27 +28,26 @@ if TYPE_CHECKING:
 
 #: Members of CreateDeployment that DeploymentInfo gives back as they came.
 _KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstancesOnly", "overrideAlarmConfiguration")
-_FILE_BEHAVIOURS = ("DISALLOW", "OVERWRITE", "RETAIN")
 
 
 @writes("CreateDeployment")
 def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
+    check_revision_is_asked_for(asked)
     application = existing_application(call, asked["applicationName"])
-    if "deploymentGroupName" not in asked:
-        raise AwsError("DeploymentGroupNameRequiredException", "A deployment group name is required.")
     group = existing_group(call, application, asked["deploymentGroupName"])
+    platform = application.compute_platform
+    check_options(asked, platform, group.document, call.limits)
     location = _revision(asked, application, group)
     config_name = asked.get("deploymentConfigName") or group.deployment_config_name
     config = existing_config(call, config_name)
-    if config.platform is not application.compute_platform:
+    if config.platform is not platform:
         raise AwsError(
             "InvalidDeploymentConfigNameException",
-            f"{config_name} is for {config.platform}; {application.name} is for {application.compute_platform}.",
+            f"{config_name} is for {config.platform}; {application.name} is for {platform}.",
         )
     _require_free(call, application, group)
-    _refuse_what_does_not_apply(asked)
-    _refuse_what_is_not_built(asked, application, group)
+    check_is_supported(asked, platform, group.document)
 
     deployment = _new(call, asked, application, group, location, config_name)
     revisions.register(
@@ -140,22 +143,22 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
     return {"status": "Succeeded", "statusMessage": "Nothing was running, and nothing more will be scheduled."}
 
 
-def existing_deployment(call: Call, deployment_id: str) -> Deployment:
-    """The caller's deployment of this id, or DeploymentDoesNotExistException."""
-    deployment = deployments.find(call.tx, call.scope, deployment_id)
-    if deployment is None:
-        raise AwsError("DeploymentDoesNotExistException", f"There is no deployment {deployment_id}.")
-    return deployment
-
-
 def _revision(
     asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
 ) -> dict[str, Any]:
-    location = asked.get("revision")
-    if location is None and asked.get("updateOutdatedInstancesOnly") and group.target_revision:
-        # S6.21: bringing hosts up to date needs no revision named; the group has one.
+    if "revision" in asked:
+        return check_location(asked["revision"], application.compute_platform)
+    if group.target_revision is not None:
         return group.target_revision
-    return check_location(location, application.compute_platform)
+    if is_restart(asked):
+        raise AwsError(
+            "RevisionDoesNotExistException",
+            f"No deployment to {group.name} has succeeded yet, so there is nothing to restart. Deploy a revision.",
+        )
+    raise AwsError(
+        "RevisionRequiredException",
+        f"A revision is required: no deployment to {group.name} has succeeded yet, so it has none of its own.",
+    )
 
 
 def _require_free(call: Call, application: Application, group: DeploymentGroup) -> None:
@@ -173,47 +176,6 @@ def _require_free(call: Call, application: Application, group: DeploymentGroup) 
         )
 
 
-def _refuse_what_does_not_apply(asked: t.CreateDeploymentInputTypeDef) -> None:
-    if len(asked.get("description", "")) > MAX_DESCRIPTION:
-        raise AwsError("DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters.")
-    if asked.get("targetInstances"):
-        raise AwsError(
-            "InvalidTargetInstancesException", "targetInstances is for blue/green deployments; this one is in place."
-        )
-    if asked.get("fileExistsBehavior", "DISALLOW") not in _FILE_BEHAVIOURS:
-        raise AwsError(
-            "InvalidFileExistsBehaviorException", f"fileExistsBehavior must be one of {', '.join(_FILE_BEHAVIOURS)}."
-        )
-    rollback = asked.get("autoRollbackConfiguration") or {}
-    if rollback.get("enabled") and not rollback.get("events"):
-        raise AwsError("InvalidAutoRollbackConfigException", "An enabled automatic rollback needs at least one event.")
-
-
-def _refuse_what_is_not_built(
-    asked: t.CreateDeploymentInputTypeDef, application: Application, group: DeploymentGroup
-) -> None:
-    """Say no to what would otherwise be silently left out."""
-
-    def refuse(what: str) -> AwsError:
-        return AwsError("OperationNotSupportedException", f"{what} is not supported yet by this server.")
-
-    if application.compute_platform is not ComputePlatform.SERVER:
-        raise refuse(f"A deployment on {application.compute_platform}")
-    style = group.document.get("deploymentStyle") or {}
-    if style.get("deploymentType") == "BLUE_GREEN":
-        raise refuse("A blue/green deployment")
-    if style.get("deploymentOption") == "WITH_TRAFFIC_CONTROL":
-        raise refuse("A deployment with a load balancer")
-    if asked.get("deploymentMode", "STANDARD") != "STANDARD":
-        raise refuse(f"deploymentMode {asked.get('deploymentMode')}")
-    alarms: Mapping[str, Any] = (
-        asked.get("overrideAlarmConfiguration") or group.document.get("alarmConfiguration") or {}
-    )
-    if alarms.get("enabled") and not alarms.get("ignorePollAlarmFailure"):
-        # S7.23: alarms that cannot be read stop a deployment; better to say so before it starts.
-        raise refuse("Watching alarms (deploy with overrideAlarmConfiguration enabled=false to go without)")
-
-
 def _new(
     call: Call,
     asked: t.CreateDeploymentInputTypeDef,
@@ -224,12 +186,13 @@ def _new(
 ) -> Deployment:
     document: dict[str, Any] = {name: asked[name] for name in _KEPT if name in asked}  # type: ignore[literal-required]
     document["fileExistsBehavior"] = asked.get("fileExistsBehavior", "DISALLOW")
-    for name in ("autoRollbackConfiguration", "deploymentStyle", "loadBalancerInfo", "ec2DeploymentOptions"):
+    document["deploymentStyle"] = group.document["deploymentStyle"]
+    if is_restart(asked):
+        document["deploymentMode"] = DeploymentMode.RESTART.value
+    for name in ("autoRollbackConfiguration", "loadBalancerInfo", "ec2DeploymentOptions"):
+        # What a deployment says is in the group's place, be it that nothing shall be done.
         if value := asked.get(name) or group.document.get(name):
             document[name] = value
-    document.setdefault(
-        "deploymentStyle", {"deploymentType": "IN_PLACE", "deploymentOption": "WITHOUT_TRAFFIC_CONTROL"}
-    )
     return Deployment(
         id=new_deployment_id(),
         account=call.scope.account,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from longshore.api.operations import Call
 from longshore.domain.config import DeploymentConfig
-from longshore.store import applications, deployment_configs, deployment_groups
+from longshore.store import applications, deployment_configs, deployment_groups, deployments
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup
+from longshore.store.deployments import Deployment
 from longshore.wire.service import AwsError
 
 
@@ -50,3 +51,13 @@ def config_missing(call: Call, name: str) -> AwsError:
         "DeploymentConfigDoesNotExistException",
         f"There is no deployment config named {name} for account {call.scope.account} in {call.scope.region}.",
     )
+
+
+def existing_deployment(call: Call, deployment_id: str) -> Deployment:
+    found = deployments.find(call.tx, call.scope, deployment_id)
+    if found is None:
+        raise AwsError(
+            "DeploymentDoesNotExistException",
+            f"There is no deployment {deployment_id} for account {call.scope.account} in {call.scope.region}.",
+        )
+    return found

@@ -48,7 +48,7 @@ _TAG_FORMS = (
 _WITH_TRAFFIC_CONTROL = "WITH_TRAFFIC_CONTROL"
 _SHIFTING = {"deploymentType": "BLUE_GREEN", "deploymentOption": _WITH_TRAFFIC_CONTROL}
 #: The style of a group that names none (S1.17, L1).
-_DEFAULT_STYLE = {
+DEFAULT_STYLE = {
     ComputePlatform.SERVER: {"deploymentType": "IN_PLACE", "deploymentOption": "WITHOUT_TRAFFIC_CONTROL"},
     ComputePlatform.LAMBDA: _SHIFTING,
     ComputePlatform.ECS: _SHIFTING,
@@ -90,6 +90,7 @@ def changed_document(before: Document, asked: Document, platform: ComputePlatfor
     document = _with_defaults(document, platform)
     for rule in _RULES[platform]:
         rule(document, limits)
+    check_processes_to_suspend(asked.get("ec2DeploymentOptions", {}), document)
     return document
 
 
@@ -107,7 +108,7 @@ def _is_empty(value: Any) -> bool:
 def _with_defaults(document: Document, platform: ComputePlatform) -> dict[str, Any]:
     full = {"outdatedInstancesStrategy": "UPDATE", "terminationHookEnabled": False, **document}
     if platform is ComputePlatform.SERVER or "deploymentStyle" not in document:
-        full["deploymentStyle"] = _DEFAULT_STYLE[platform] | document.get("deploymentStyle", {})
+        full["deploymentStyle"] = DEFAULT_STYLE[platform] | document.get("deploymentStyle", {})
     blue_green = document.get("blueGreenDeploymentConfiguration")
     if blue_green is not None:
         full["blueGreenDeploymentConfiguration"] = _with_waits(blue_green, platform)
@@ -209,11 +210,35 @@ def _check_tags(document: Document, limits: Limits) -> None:
                     raise _refused(code, f"A tag filter is not valid: {problem}.") from None
 
 
-def _check_auto_scaling_groups(document: Document, _limits: Limits) -> None:
-    if document.get("autoScalingGroups"):
+def _check_auto_scaling_groups(document: Document, limits: Limits) -> None:
+    """The names of a Server group's Auto Scaling groups (S1.13); whether they exist is not asked of AWS."""
+    names = document.get("autoScalingGroups", ())
+    if len(names) > limits.auto_scaling_groups:
         raise _refused(
             "InvalidAutoScalingGroup",
-            "Auto Scaling groups are not supported by this server yet; name the instances by their tags.",
+            f"{len(names)} Auto Scaling groups were named; the most is {limits.auto_scaling_groups}.",
+        )
+    if len(set(names)) < len(names):
+        raise _refused("InvalidAutoScalingGroup", "An Auto Scaling group is named twice.")
+
+
+def check_processes_to_suspend(options: Document, group: Document) -> None:
+    """An ec2DeploymentOptions, of a group or of one deployment: for Auto Scaling groups that are deployed to in place.
+
+    Asked of what a call says and not of what a group keeps, so that its Auto Scaling groups can be taken away and
+    given back (S14.7).
+    """
+    processes = options.get("autoScalingGroupProcessesToSuspend", ())
+    if not processes:
+        return
+    code = "InvalidAutoScalingGroupProcessToSuspend"
+    if len(set(processes)) < len(processes):
+        raise _refused(code, "A process is named twice in autoScalingGroupProcessesToSuspend.")
+    if group["deploymentStyle"].get("deploymentType") != "IN_PLACE" or not group.get("autoScalingGroups"):
+        raise _refused(
+            code,
+            "autoScalingGroupProcessesToSuspend is for a group with Auto Scaling groups that is deployed to in place;"
+            " leave it out, or name the Auto Scaling groups.",
         )
 
 

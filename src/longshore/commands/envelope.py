@@ -78,6 +78,9 @@ def specification(deployment: Deployment) -> dict[str, Any]:
         },
     }
     if bundle := deployment.bundle:
+        if bundle.installed_by:
+            # A restart: the archive is on the host already (agent.md 11.3). Agents that do not know this download it.
+            told["ReuseArchiveFromDeploymentId"] = bundle.installed_by
         if bundle.appspec_filename:
             told["AppSpecFilename"] = bundle.appspec_filename
         ours = {"BundleUrl": bundle.url, "BundleSha256": bundle.sha256, "BundleSize": bundle.size}

@@ -53,6 +53,13 @@ class EventStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class DeploymentMode(StrEnum):
+    """Whether a deployment brings a revision or restarts the one that is there."""
+
+    STANDARD = "STANDARD"
+    RESTART = "RESTART"
+
+
 class ErrorCode(StrEnum):
     """Why a deployment ended badly: the codes of `errorInformation` that this server sets (S11)."""
 

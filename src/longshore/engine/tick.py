@@ -7,14 +7,21 @@ from dataclasses import dataclass, replace
 import structlog
 
 from longshore.domain.bundle import BundleFacts
-from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, TargetStatus
+from longshore.domain.deployment import (
+    DEPLOYMENT_TIMEOUT,
+    START_TIMEOUT,
+    DeploymentMode,
+    DeploymentStatus,
+    ErrorCode,
+    TargetStatus,
+)
 from longshore.engine.apply import apply
 from longshore.engine.plan import Finish, Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe, observe_group
 from longshore.providers.ports import Bundles, TransientError
-from longshore.store import deployments, targets
+from longshore.store import deployment_groups, deployments, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
 
@@ -99,8 +106,32 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
 
 
 def _bundle(world: World, deployment: Deployment) -> BundleFacts | None:
+    if deployment.document.get("deploymentMode") == DeploymentMode.RESTART:
+        return _installed_bundle(world, deployment)
     location = deployment.revision.get("s3Location")
     return location and world.bundles.examine(deployment.scope, location, expires_in=_URL_LIFETIME)
+
+
+def _installed_bundle(world: World, deployment: Deployment) -> BundleFacts:
+    """The bundle that a restart finds on its hosts: what it was when it was deployed, not what storage has today."""
+
+    def look(tx: Transaction) -> Deployment | None:
+        # The group is held by this deployment, so its last success is the one that was found when this was asked for.
+        group = deployment_groups.by_id(tx, deployment.group_id)
+        last = group and group.last_successful_deployment_id
+        return deployments.get(tx, last) if last else None
+
+    before = world.store.read(look)
+    known = None if before is None else before.bundle
+    location = deployment.revision.get("s3Location")
+    return BundleFacts(
+        # For a host that lost its copy, or never had one.
+        url=location and world.bundles.presign(deployment.scope, location, expires_in=_URL_LIFETIME),
+        sha256=None if known is None else known.sha256,
+        size=None if known is None else known.size,
+        appspec_filename=None if known is None else known.appspec_filename,
+        installed_by=None if before is None else before.id,
+    )
 
 
 def _fail(code: ErrorCode, message: str, now: float) -> Plan:

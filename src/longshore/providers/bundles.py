@@ -59,16 +59,18 @@ class S3Bundles:
         self._known: dict[tuple[str, ...], _Known] = {}
         self._lock = threading.Lock()
 
+    def presign(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> str:
+        """See `ports.Bundles`."""
+        url: str = self._client(scope.region, self._public_url).generate_presigned_url(
+            "get_object", Params=_parameters(location), ExpiresIn=expires_in
+        )
+        return url
+
     def examine(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> BundleFacts:
         """See `ports.Bundles`."""
-        asked = {"Bucket": location["bucket"], "Key": location["key"]}
-        if location.get("version"):
-            asked["VersionId"] = location["version"]
-        url: str = self._client(scope.region, self._public_url).generate_presigned_url(
-            "get_object", Params=asked, ExpiresIn=expires_in
-        )
+        url = self.presign(scope, location, expires_in=expires_in)
         try:
-            known = self._look(scope, location, asked)
+            known = self._look(scope, location, _parameters(location))
         except ClientError as error:
             if error.response["Error"]["Code"] in _TRANSIENT:
                 raise TransientError(str(error)) from error
@@ -112,6 +114,14 @@ class S3Bundles:
                     **self._credentials,
                 )
             return client
+
+
+def _parameters(location: Mapping[str, Any]) -> dict[str, str]:
+    """GetObject's, for the API's `s3Location`."""
+    asked = {"Bucket": location["bucket"], "Key": location["key"]}
+    if location.get("version"):
+        asked["VersionId"] = location["version"]
+    return asked
 
 
 def _read(chunks: Iterator[bytes], bundle_type: str) -> _Known:

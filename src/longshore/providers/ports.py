@@ -28,6 +28,12 @@ class PermanentError(ProviderError):
 class Bundles(Protocol):
     """Revisions in object storage."""
 
+    def presign(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> str:
+        """A URL that opens this one bundle for `expires_in` seconds; whether it is there is not asked.
+
+        `location` is the API's `s3Location`.
+        """
+
     def examine(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> BundleFacts:
         """Presign a bundle for agents and find out what it is.
 

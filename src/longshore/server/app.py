@@ -14,10 +14,12 @@ from longshore.api import (
     access_keys,
     applications,
     audit_records,
+    connections,
     constraint_errors,
     deployment_configs,
     deployment_groups,
     deployment_targets,
+    deployment_waits,
     deployments,
     on_premises_instances,
     resource_tags,
@@ -58,8 +60,10 @@ CODEDEPLOY_OPERATIONS = (
     revisions,
     deployments,
     deployment_targets,
+    deployment_waits,
     on_premises_instances,
     resource_tags,
+    connections,
 )
 
 

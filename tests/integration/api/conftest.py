@@ -25,9 +25,13 @@ from sqlalchemy import insert, update
 
 from longshore.api import (
     applications,
+    connections,
     constraint_errors,
     deployment_configs,
     deployment_groups,
+    deployment_targets,
+    deployment_waits,
+    deployments,
     on_premises_instances,
     resource_tags,
     revisions,
@@ -48,13 +52,17 @@ MODULES = (
     applications,
     deployment_configs,
     deployment_groups,
+    deployment_targets,
+    deployment_waits,
+    deployments,
     on_premises_instances,
     resource_tags,
     revisions,
+    connections,
 )
 #: Regions that begin so are served with tight limits, to reach them without a thousand calls.
 TIGHT = "tight"
-TIGHT_LIMITS = Limits(applications=3, groups_per_application=3, custom_configs=2, page=2)
+TIGHT_LIMITS = Limits(applications=3, groups_per_application=3, custom_configs=2, active_deployments=2, page=2)
 
 _regions = itertools.count(1)
 

@@ -24,6 +24,7 @@ TRIGGER = {
     "triggerTargetArn": "arn:aws:sns:us-east-1:123456789012:deployments",
     "triggerEvents": ["DeploymentSuccess", "InstanceFailure"],
 }
+SUSPEND = {"autoScalingGroupProcessesToSuspend": ["AZRebalance", "Terminate"]}
 EXACT = {"Type": "KEY_AND_VALUE"}
 
 
@@ -94,7 +95,6 @@ def test_defaults(app: str, group: Any, info: Any) -> None:
         {"deploymentStyle": WITH_BALANCER, "loadBalancerInfo": BALANCER},
         {"loadBalancerInfo": {"elbInfoList": [{"name": "x"}], "targetGroupInfoList": [{"name": "y"}]}},
         {"deploymentStyle": BLUE_GREEN, "loadBalancerInfo": BALANCER, "blueGreenDeploymentConfiguration": SWAP},
-        {"ec2DeploymentOptions": {"autoScalingGroupProcessesToSuspend": ["AZRebalance", "Terminate"]}},
         {"terminationHookEnabled": True},
         {"deploymentConfigName": "CodeDeployDefault.AllAtOnce"},
     ],
@@ -139,7 +139,28 @@ def test_every_member_is_read_back_and_usable_again(made: Any, info: Any, update
             "InvalidOnPremisesTagCombination",
         ),
         # Auto Scaling is not there yet, and nothing pretends that it is.
-        ({"autoScalingGroups": ["web"]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": [str(n) for n in range(11)]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": ["web", "web"]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": [""]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": ["a" * 256]}, "InvalidAutoScalingGroup"),
+        ({"ec2DeploymentOptions": SUSPEND}, "InvalidAutoScalingGroupProcessToSuspend"),
+        (
+            {
+                "autoScalingGroups": ["web"],
+                "ec2DeploymentOptions": SUSPEND,
+                "deploymentStyle": BLUE_GREEN,
+                "loadBalancerInfo": BALANCER,
+                "blueGreenDeploymentConfiguration": SWAP,
+            },
+            "InvalidAutoScalingGroupProcessToSuspend",
+        ),
+        (
+            {
+                "autoScalingGroups": ["web"],
+                "ec2DeploymentOptions": {"autoScalingGroupProcessesToSuspend": ["Terminate", "Terminate"]},
+            },
+            "InvalidAutoScalingGroupProcessToSuspend",
+        ),
         ({"deploymentConfigName": "nope"}, "DeploymentConfigDoesNotExist"),
         ({"deploymentConfigName": "CodeDeployDefault.LambdaAllAtOnce"}, "InvalidDeploymentConfigName"),
         # S7.27
@@ -364,6 +385,20 @@ def test_update_clears_what_is_empty(made: Any, update: Any, info: Any, app: str
     assert not {"onPremisesTagSet", "loadBalancerInfo", "autoRollbackConfiguration"} & set(told)
 
 
+def test_auto_scaling_groups(made: Any, update: Any, info: Any, app: str) -> None:
+    """S7.28, S14.7: given as names and told as objects; they can be taken away and given back."""
+    members = {"autoScalingGroups": ["web", "api"], "ec2DeploymentOptions": SUSPEND}
+    told = made(**members)
+    assert told["autoScalingGroups"] == [{"name": "web"}, {"name": "api"}]
+    assert told["ec2DeploymentOptions"] == SUSPEND
+    assert update(autoScalingGroups=[])["hooksNotCleanedUp"] == []
+    assert info(app, "web")["autoScalingGroups"] == []
+    update(autoScalingGroups=["web"])
+    assert info(app, "web")["autoScalingGroups"] == [{"name": "web"}]
+    update(ec2DeploymentOptions={"autoScalingGroupProcessesToSuspend": []})
+    assert "ec2DeploymentOptions" not in info(app, "web")
+
+
 def test_one_tag_form_clears_the_other(made: Any, update: Any, info: Any, app: str) -> None:
     """S7.19: naming hosts in one form clears the other; an empty other form along with it is fine."""
     made(ec2TagFilters=[tag("a", "1")], onPremisesInstanceTagFilters=[tag("a", "1")])
@@ -393,7 +428,7 @@ def test_update_is_checked_as_the_group_it_makes(made: Any, update: Any, info: A
     with refused("InvalidRole"):
         update(serviceRoleArn="nobody")
     with refused("InvalidAutoScalingGroup"):
-        update(autoScalingGroups=["web"])
+        update(autoScalingGroups=["web"] * 2)
     assert info(app, "web") == before
     update(deploymentStyle=BLUE_GREEN, blueGreenDeploymentConfiguration=SWAP)
     assert info(app, "web")["deploymentStyle"] == BLUE_GREEN

@@ -35,6 +35,9 @@ LEASE = 60.0
 class Bundles:
     """Object storage that has every bundle."""
 
+    def presign(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> str:
+        return "http://127.0.0.1/bundle"
+
     def examine(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> BundleFacts:
         return BundleFacts(url="http://127.0.0.1/bundle", sha256="0" * 64, size=1, appspec_filename="appspec.yml")
 
