@@ -10,26 +10,32 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import OperationModel
 
+from longshore.wire.documents import (
+    COMMON_DECODERS,
+    COMMON_ENCODERS,
+    NUMBER,
+    DocumentDecoders,
+    DocumentEncoders,
+    encode_timestamp,
+    finite,
+    kind,
+    refuse,
+)
 from longshore.wire.protocol import (
     MAX_DEPTH,
     Answer,
     Codec,
     MalformedError,
-    Plan,
     PlansByService,
     Protocol,
     Request,
-    WrongOutputError,
-    expected,
     in_our_years,
     operation_of,
     time_from_text,
-    whole,
 )
 from longshore.wire.service import AwsError, Service
-from longshore.wire.shapes import Plans
 
 
 class AwsJson(Protocol):
@@ -101,7 +107,7 @@ def parse(body: bytes) -> dict[str, Any]:
     except ValueError as problem:  # JSONDecodeError is one, and so is an integer of too many digits
         raise MalformedError(f"The body is not JSON: {str(problem)[:200]}") from None
     if type(document) is not dict:
-        raise MalformedError(f"The body must be a JSON object, not {_kind(document)}.")
+        raise MalformedError(f"The body must be a JSON object, not {kind(document)}.")
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
         raise MalformedError(f"The body nests deeper than {MAX_DEPTH} levels.")
     if _surrogate(body) and _has_lone_surrogates(document):
@@ -152,186 +158,34 @@ def _has_lone_surrogates(document: Any) -> bool:
     return False
 
 
-class Decoders(Plans[Any]):
-    """Plans from parsed JSON to Python values. They raise MalformedError with the path of what is wrong."""
-
-    def structure(self, shape: StructureShape, members: Mapping[str, Plan]) -> Plan:
-        by_wire_name = {
-            shape.members[name].serialization.get("name", name): (name, decode) for name, decode in members.items()
-        }
-
-        def decode_structure(node: Any) -> dict[str, Any]:
-            if type(node) is not dict:
-                _expected("an object", node)
-            values = {}
-            wire_name = ""
-            try:
-                for wire_name, item in node.items():
-                    if item is not None and (known := by_wire_name.get(wire_name)) is not None:
-                        name, decode = known
-                        values[name] = decode(item)
-            except MalformedError as problem:
-                problem.path.append(wire_name)
-                raise
-            return values
-
-        return decode_structure
-
-    def list(self, _shape: ListShape, member: Plan) -> Plan:
-        def decode_list(node: Any) -> list[Any]:
-            if type(node) is not list:
-                _expected("a list", node)
-            values: list[Any] = []
-            try:
-                values.extend(map(member, node))
-            except MalformedError as problem:
-                problem.path.append(len(values))  # what came before the wrong item was kept
-                raise
-            return values
-
-        return decode_list
-
-    def map(self, _shape: MapShape, key: Plan, value: Plan) -> Plan:
-        def decode_map(node: Any) -> dict[str, Any]:
-            if type(node) is not dict:
-                _expected("an object", node)
-            values = {}
-            name = ""
-            try:
-                for name, item in node.items():
-                    values[key(name)] = value(item)
-            except MalformedError as problem:
-                problem.path.append(name)
-                raise
-            return values
-
-        return decode_map
-
-    def scalar(self, shape: Shape) -> Plan:
-        return _SCALAR_DECODERS[shape.type_name]
-
-
-def _expected(what: str, node: Any) -> NoReturn:
-    expected(what, _kind(node))
-
-
-def _kind(node: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(
-        type(node), "a number"
-    )
-
-
-def _decode_string(node: Any) -> str:
-    if type(node) is not str:
-        _expected("a string", node)
-    return node
-
-
-def _decode_boolean(node: Any) -> bool:
-    if type(node) is not bool:
-        _expected("a boolean", node)
-    return node
-
-
-def _integer_decoder(bits: int) -> Plan:
-    def decode_integer(node: Any) -> int:
-        if type(node) is float and node.is_integer():  # 1e3, and clients that write every number as a float
-            node = int(node)
-        if type(node) is not int:
-            _expected("an integer", node)
-        return whole(node, bits)
-
-    return decode_integer
-
-
 def _decode_float(node: Any) -> float:
     if node in ("NaN", "Infinity", "-Infinity"):  # how the protocol spells what JSON cannot
         return float(node)
-    return _finite(node)
+    return finite(node)
 
 
 def _decode_timestamp(node: Any) -> float:
-    return time_from_text(node) if type(node) is str else in_our_years(_finite(node))
-
-
-def _finite(node: Any) -> float:
-    if type(node) is not float and type(node) is not int:
-        _expected("a number", node)
-    try:
-        number = float(node)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise MalformedError("the number is too large")
-    return number
+    return time_from_text(node) if type(node) is str else in_our_years(finite(node))
 
 
 def _decode_blob(node: Any) -> bytes:
     if type(node) is not str:
-        _expected("a base64 string", node)
+        refuse("a base64 string", node)
     try:
         return base64.b64decode(node, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedError("expected a base64 string") from None
 
 
-def _as_it_is(value: Any) -> Any:
-    """A document: whatever JSON it is."""
-    return value
+class Decoders(DocumentDecoders):
+    """Plans from parsed JSON to Python values."""
 
-
-_SCALAR_DECODERS: Mapping[str, Plan] = {
-    "string": _decode_string,
-    "character": _decode_string,
-    "boolean": _decode_boolean,
-    "byte": _integer_decoder(8),
-    "short": _integer_decoder(16),
-    "integer": _integer_decoder(32),
-    "long": _integer_decoder(64),
-    "float": _decode_float,
-    "double": _decode_float,
-    "timestamp": _decode_timestamp,
-    "blob": _decode_blob,
-    "structure": _as_it_is,
-}
-
-
-class Encoders(Plans[Any]):
-    """Plans from Python values to what ``render`` writes. They raise WrongOutputError."""
-
-    def structure(self, shape: StructureShape, members: Mapping[str, Plan]) -> Plan:
-        wire_names = {
-            name: (shape.members[name].serialization.get("name", name), encode) for name, encode in members.items()
-        }
-
-        def encode_structure(value: Any) -> dict[str, Any]:
-            node = {}
-            for name, item in value.items():
-                if item is not None:
-                    try:
-                        wire_name, encode = wire_names[name]
-                    except KeyError:
-                        raise WrongOutputError(f"{shape.name} has no member {name!r}") from None
-                    node[wire_name] = encode(item)
-            return node
-
-        return encode_structure
-
-    def list(self, _shape: ListShape, member: Plan) -> Plan:
-        return lambda value: [member(item) for item in value]
-
-    def map(self, _shape: MapShape, key: Plan, value: Plan) -> Plan:
-        return lambda entries: {key(name): value(item) for name, item in entries.items() if item is not None}
-
-    def scalar(self, shape: Shape) -> Plan:
-        encode, types = _SCALAR_ENCODERS[shape.type_name]
-
-        def encode_scalar(value: Any) -> Any:
-            if not isinstance(value, types):
-                raise WrongOutputError(f"{shape.name} is a {shape.type_name}, not {type(value).__name__}")
-            return encode(value)
-
-        return encode_scalar
+    scalars = COMMON_DECODERS | {
+        "float": _decode_float,
+        "double": _decode_float,
+        "timestamp": _decode_timestamp,
+        "blob": _decode_blob,
+    }
 
 
 def _encode_float(value: float) -> float | str:
@@ -340,31 +194,19 @@ def _encode_float(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _encode_timestamp(value: float) -> float:
-    """Epoch seconds, to the millisecond as AWS gives them."""
-    return round(value, 3)
-
-
 def _encode_blob(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-_NUMBER = (int, float)
+class Encoders(DocumentEncoders):
+    """Plans from Python values to what ``render`` writes."""
 
-_SCALAR_ENCODERS: Mapping[str, tuple[Plan, type | tuple[type, ...]]] = {
-    "string": (_as_it_is, str),
-    "character": (_as_it_is, str),
-    "boolean": (_as_it_is, bool),
-    "byte": (_as_it_is, int),
-    "short": (_as_it_is, int),
-    "integer": (_as_it_is, int),
-    "long": (_as_it_is, int),
-    "float": (_encode_float, _NUMBER),
-    "double": (_encode_float, _NUMBER),
-    "timestamp": (_encode_timestamp, _NUMBER),
-    "blob": (_encode_blob, (bytes, bytearray, memoryview)),
-    "structure": (_as_it_is, object),
-}
+    scalars = COMMON_ENCODERS | {
+        "float": (_encode_float, NUMBER),
+        "double": (_encode_float, NUMBER),
+        "timestamp": (encode_timestamp, NUMBER),
+        "blob": (_encode_blob, (bytes, bytearray, memoryview)),
+    }
 
 
 def render(document: Any) -> bytes:

@@ -22,6 +22,7 @@ from longshore.wire.aws_json import AwsJson
 from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
 from longshore.wire.protocol import Answer, Codec, MalformedError, Protocol, Request
+from longshore.wire.rpc_v2_cbor import RpcV2Cbor
 from longshore.wire.service import Authorizer, AwsError, Call, Caller, Handler, Observer, Refusal, Service
 
 log = structlog.stdlib.get_logger()
@@ -96,7 +97,7 @@ class Endpoint:
         self._now = now
         self._observer = observer or Observer()
         self._json = AwsJson(services)
-        self._protocols: tuple[Protocol, ...] = (self._json, AwsQuery(services))
+        self._protocols: tuple[Protocol, ...] = (RpcV2Cbor(services), self._json, AwsQuery(services))
         self._checks = {service.model.service_name: Checks(service.overlay) for service in services}
         #: By protocol and what that calls them, made ready as they are first called: most of a model lies idle.
         self._operations: dict[tuple[str, str], _Operation] = {}
@@ -186,7 +187,7 @@ class Endpoint:
             log.exception("refusal_not_recorded", request_id=known.id, code=error.code)
 
     def _protocol(self, headers: Mapping[str, str], query: str) -> Protocol:
-        """The protocol of a request; one that is in none is answered in the first."""
+        """The protocol of a request; one that is in none is answered in JSON."""
         for protocol in self._protocols:
             if protocol.is_in(headers, query):
                 return protocol

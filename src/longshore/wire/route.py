@@ -11,10 +11,10 @@ from longshore.wire.protocol import signing_name
 class Router:
     """The application at the top.
 
-    A target the endpoint knows goes to the endpoint; a signature for a service in `by_signing_name` goes there; any
-    other signed request, and an unsigned one for "/" that is no mere look, goes to the endpoint, which says what is
-    wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: a look at one of `pages` is answered
-    by that, anything else by `fallback`.
+    A target the endpoint knows, or one of Smithy's protocols, goes to the endpoint; a signature for a service in
+    `by_signing_name` goes there; any other signed request, and an unsigned one for "/" that is no mere look, goes to
+    the endpoint, which says what is wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: a
+    look at one of `pages` is answered by that, anything else by `fallback`.
     """
 
     def __init__(
@@ -42,6 +42,8 @@ class Router:
                     return await self._endpoint(scope, receive, send)
             elif name == b"authorization":
                 authorization = value
+            elif name == b"smithy-protocol":  # its operations have paths, which would be keys to anybody else
+                return await self._endpoint(scope, receive, send)
         if signed_for := signing_name(authorization, scope["query_string"]):
             app = self._by_signing_name.get(signed_for, self._endpoint)
             return await app(scope, receive, send)

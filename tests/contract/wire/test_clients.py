@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -24,6 +25,7 @@ from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import MAX_BODY, Endpoint, Receive, Scope, Send
 from longshore.wire.route import Router
 from longshore.wire.service import AwsError, Call, Caller, Service
+from tests.contract.wire import clients
 
 CALLER = Caller(account="000000000000", region="us-east-1", arn="arn:aws:iam::000000000000:root", access_key_id="AK")
 CODEDEPLOY = models.load("codedeploy")
@@ -170,11 +172,11 @@ def client_of_ours(server: Server, service: str) -> Any:
 
 
 def ask(
-    server: Server, body: bytes, headers: Mapping[str, str], method: str = "POST"
+    server: Server, body: bytes, headers: Mapping[str, str], method: str = "POST", path: str = "/"
 ) -> tuple[int, Any, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
-        connection.request(method, "/", body, dict(headers))
+        connection.request(method, path, body, dict(headers))
         response = connection.getresponse()
         return response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
     finally:
@@ -279,6 +281,51 @@ def test_a_client_that_hangs_up_on_a_poll_is_noticed(server: Server) -> None:
         assert server.polling.wait(10)
         assert not server.polls_cancelled.is_set()
     assert server.polls_cancelled.wait(10)
+
+
+@pytest.fixture(scope="module")
+def cbor(server: Server) -> Any:
+    """CodeDeploy as a client has it that prefers the model's other protocol."""
+    return clients.in_cbor("codedeploy", endpoint_url=f"http://127.0.0.1:{server.port}", **CONNECTION)
+
+
+def test_a_client_that_speaks_cbor_is_answered_in_cbor(cbor: Any, server: Server) -> None:
+    answer = cbor.get_application(applicationName="web")
+    assert answer["application"]["applicationName"] == "web"
+    assert answer["application"]["linkedToGitHub"] is False
+    assert answer["application"]["createTime"].timestamp() == pytest.approx(1446744188.711)
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"] == "application/cbor"
+    assert headers["smithy-protocol"] == "rpc-v2-cbor"
+    assert answer["ResponseMetadata"]["RequestId"] == headers["x-amzn-requestid"]
+    cbor.update_application(applicationName="web", newApplicationName="site")
+    assert server.given["UpdateApplication"] == {"applicationName": "web", "newApplicationName": "site"}
+    window = {"start": datetime(2026, 11, 24, 1, 2, 3, 250_000, UTC)}
+    cbor.list_deployments(createTimeRange=window)
+    assert server.given["ListDeployments"] == {"createTimeRange": {"start": 1795482123.25}}
+
+
+def test_an_error_in_cbor_is_the_clients_exception(cbor: Any) -> None:
+    with pytest.raises(cbor.exceptions.InvalidNextTokenException) as raised:
+        cbor.list_applications(nextToken="x")
+    assert raised.value.response["Error"]["Message"] == "x is no token."
+    assert raised.value.response["ResponseMetadata"]["HTTPHeaders"]["smithy-protocol"] == "rpc-v2-cbor"
+    with pytest.raises(cbor.exceptions.ApplicationNameRequiredException):
+        cbor.create_application()
+    with pytest.raises(ClientError, match="InternalFailure"):
+        cbor.get_application(applicationName="crash")
+
+
+def test_a_request_in_cbor_that_also_has_a_target_is_refused(server: Server) -> None:
+    headers = {"smithy-protocol": "rpc-v2-cbor", "content-type": "application/cbor"}
+    path = "/service/CodeDeploy_20141006/operation/UpdateApplication"
+    both = headers | {"x-amz-target": "CodeDeploy_20141006.DeleteApplication"}
+    assert ask(server, b"\xa0", both, path=path)[0] == 400
+    server.given.pop("DeleteApplication", None)
+    assert ask(server, b"\xa0", headers | {"content-type": "application/json"}, path=path)[0] == 415
+    assert ask(server, b"\xa0", headers, method="GET", path=path)[0] == 405
+    assert ask(server, b"\xa0", headers, path="/service/CodeDeploy_20141006/operation/Nothing")[0] == 404
+    assert "DeleteApplication" not in server.given
 
 
 @pytest.fixture(scope="module")

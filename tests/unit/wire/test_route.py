@@ -65,7 +65,7 @@ def ask(method: str, path: str, *headers: tuple[str, str], query: str = "") -> t
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
     asyncio.run(router()(scope, receive, send))
-    return sent[0]["status"], sent[1]["body"].decode()
+    return sent[0]["status"], sent[1]["body"].decode("latin-1")
 
 
 def signed(service: str) -> tuple[str, str]:
@@ -112,6 +112,8 @@ def test_a_presigned_url_goes_where_it_was_signed_for(credential: str) -> None:
         (("POST", "/", TARGET, ("content-type", "application/json")), 403, "MissingAuthenticationTokenException"),
         (("POST", "/", TARGET, signed("s3"), ("content-type", "application/json")), 403, "MissingAuthentication"),
         (("POST", "/", ("x-amz-target", "Other_1.Do")), 404, "UnknownOperationException"),
+        (("POST", "/service/S/operation/O", ("smithy-protocol", "rpc-v2-cbor")), 404, "UnknownOperationException"),
+        (("PUT", "/bucket/key", ("smithy-protocol", "rpc-v2-json"), signed("s3")), 404, "only rpc-v2-cbor is spoken"),
         (("POST", "/", signed("sqs")), 400, "MissingAction"),
         (("POST", "/"), 400, "MissingAction"),
         (("DELETE", "/"), 400, "MissingAction"),
