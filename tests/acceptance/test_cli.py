@@ -38,6 +38,8 @@ def test_the_server_does_not_listen_beyond_loopback_by_accident(tmp_path: Path, 
         (["--listen", "8420"], "HOST:PORT"),
         (["--account-id", "12"], "twelve digits"),
         (["--tls-cert", __file__], "--tls-key"),
+        (["--limit", "patience=5"], "NAME=NUMBER"),
+        (["--limit", "page=0"], "whole number"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_with_the_way_out(tmp_path: Path, words: list[str], said: str) -> None:

@@ -10,6 +10,9 @@ from longshore.api.operations import Call
 from longshore.wire.pagination import Position, open_token, seal
 from longshore.wire.service import AwsError
 
+#: How long a page's token is good for, seconds: a list is read in one go, and a token found in a log is of no use.
+TOKEN_LIFETIME = 24 * 3600
+
 Row = TypeVar("Row")
 
 
@@ -22,7 +25,8 @@ def page(
 ) -> tuple[list[Row], str | None]:
     """The rows of the page that `token` asks for, and the token of the next page if there is one.
 
-    `query` is the operation and whatever it was asked to filter and sort by: a token is good for no other query.
+    `query` is the operation and whatever it was asked to filter and sort by: a token is good for no other query, in no
+    other account or region, and not for ever.
     `read` gets the position after which to start and how many rows to give; `position` is where a row stands.
     """
     sealed_for = json.dumps([call.scope.account, call.scope.region, *query])
@@ -30,7 +34,7 @@ def page(
     if len(rows) <= call.limits.page:
         return rows, None
     shown = rows[: call.limits.page]
-    return shown, seal(call.page_secret, sealed_for, position(shown[-1]))
+    return shown, seal(call.page_secret, sealed_for, [call.now + TOKEN_LIFETIME, *position(shown[-1])])
 
 
 def page_of_names(
@@ -48,10 +52,16 @@ def _position(call: Call, sealed_for: str, token: str | None) -> Position | None
     if token is None:
         return None
     try:
-        return open_token(call.page_secret, sealed_for, token)
+        expires, *position = open_token(call.page_secret, sealed_for, token)
     except ValueError:
         raise AwsError(
             "InvalidNextTokenException",
             "The next token is not one that this list was answered with. Repeat the first call's filters with the"
             " token, or start again without one.",
         ) from None
+    if not isinstance(expires, int | float) or expires < call.now:
+        raise AwsError(
+            "InvalidNextTokenException",
+            f"The next token has expired: it is good for {TOKEN_LIFETIME // 3600} hours. Start again without one.",
+        )
+    return position

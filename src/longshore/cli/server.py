@@ -23,12 +23,17 @@ def server(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen beyond loopback without TLS: something in front does it.")
     ] = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="Another number for a limit, e.g. applications=5000. Repeatable."),
+    ] = None,
 ) -> None:
     """Run the control plane: CodeDeploy's API, the agents' service and object storage on one port.
 
     Prints three export lines that point any AWS tool here, then serves until it is stopped. The owner's key is in
     DATA_DIR/credentials.
     """
+    from longshore.api.limits import LimitError, with_changes
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.main import serve
     from longshore.server.settings import Settings, SettingsError, parse_listen
@@ -46,8 +51,9 @@ def server(
             tls_cert=tls_cert,
             tls_key=tls_key,
             insecure=insecure,
+            limits=with_changes(limit or ()),
         )
-    except SettingsError as error:
+    except (SettingsError, LimitError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(2) from None
 

@@ -41,6 +41,8 @@ class World:
     bundles: Bundles
     #: Most hosts one deployment may have.
     max_targets: int
+    #: Most hosts that all deployments of an account in a region may have at once.
+    max_active_targets: int
 
 
 def tick(world: World, claim: Claim, now: float) -> None:
@@ -97,7 +99,7 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
 
     def look(tx: Transaction) -> Plan:
-        seen = observe_group(tx, deployment, bundle=bundle, limit=world.max_targets)
+        seen = observe_group(tx, deployment, bundle=bundle, limit=world.max_targets, most=world.max_active_targets)
         if seen is None:
             return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
         return plan_start(seen, now)

@@ -110,9 +110,9 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     refusals = Refusals(store, settings.account_id)
     endpoint = Endpoint(
         [
-            _codedeploy(store, page_secret.encode()),
+            _codedeploy(store, settings.limits, page_secret.encode()),
             _commands(Commands(store, waiting, signer)),
-            _longshore(store, page_secret.encode()),
+            _longshore(store, settings.limits, page_secret.encode()),
         ],
         gate.authenticate,
         gate.authorize,
@@ -138,7 +138,8 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
                 access_key_id=own.access_key_id,
                 secret_access_key=own.secret_access_key,
             ),
-            max_targets=settings.max_targets,
+            max_targets=settings.limits.instances_per_deployment,
+            max_active_targets=settings.limits.active_instances,
         )
     )
     readiness = Readiness(is_current=store.is_current, engine=engine)
@@ -164,10 +165,10 @@ def _depths(store: Store, waiting: Waiting) -> Depths:
     return Depths(held_polls=waiting.parked, queued_writes=store.queued_writes, due=due, deployments=by_status)
 
 
-def _codedeploy(store: Store, page_secret: bytes) -> Service:
+def _codedeploy(store: Store, limits: Limits, page_secret: bytes) -> Service:
     return Service(
         model=models.load("codedeploy"),
-        handlers=handlers(store, CODEDEPLOY_OPERATIONS, limits=Limits(), page_secret=page_secret),
+        handlers=handlers(store, CODEDEPLOY_OPERATIONS, limits=limits, page_secret=page_secret),
         explain=constraint_errors.explain,
         signing_names=frozenset({"codedeploy"}),
         target_prefixes=frozenset({"CodeDeploy_20141006"}),
@@ -187,10 +188,10 @@ def _commands(commands: Commands) -> Service:
     )
 
 
-def _longshore(store: Store, page_secret: bytes) -> Service:
+def _longshore(store: Store, limits: Limits, page_secret: bytes) -> Service:
     return Service(
         model=models.load("longshore"),
-        handlers=handlers(store, (access_keys, audit_records), limits=Limits(), page_secret=page_secret),
+        handlers=handlers(store, (access_keys, audit_records), limits=limits, page_secret=page_secret),
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),

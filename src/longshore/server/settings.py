@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from longshore.api.limits import Limits
 
 
 class SettingsError(Exception):
@@ -31,8 +33,8 @@ class Settings:
     tls_key: Path | None = None
     #: Listen beyond loopback without TLS: the operator has said so.
     insecure: bool = False
-    #: Most hosts one deployment may have.
-    max_targets: int = 10_000
+    #: How much of everything an account may have.
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9]{12}", self.account_id):

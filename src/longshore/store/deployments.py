@@ -180,6 +180,16 @@ def count_due(tx: Transaction, now: float) -> int:
     return int(row[0])
 
 
+def count_active_targets(tx: Transaction, scope: Scope) -> int:
+    """How many hosts the deployments of this account and region that have not ended have."""
+    row = tx.hot(
+        "SELECT coalesce(sum(total_targets), 0) FROM deployments"
+        " WHERE wake_at IS NOT NULL AND account = ? AND region = ?",
+        (scope.account, scope.region),
+    ).fetchone()
+    return int(row[0])
+
+
 def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> None:
     """Have the engine stop this deployment; who asked first is kept."""
     tx.hot(

@@ -1,7 +1,8 @@
 """Tokens for the next page of a list: opaque to clients, refused when changed or used with another query.
 
 A token carries a position (the sort key of the last row given out), so pages stay right while rows come and go. It is
-authentic, not secret: a position must hold nothing the caller could not list.
+authentic, not secret: a position must hold nothing the caller could not list. Whoever wants it to expire seals the
+moment along.
 """
 
 from __future__ import annotations

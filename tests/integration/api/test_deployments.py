@@ -342,3 +342,88 @@ def test_nothing_carries_an_external_id(codedeploy: Any, shop: Any, deploy: Any,
     assert codedeploy.list_deployments(externalId="stack")["deployments"] == []
     with refused("InvalidExternalId"):
         codedeploy.list_deployments(externalId="")
+
+
+def test_deployments_are_listed_newest_first_by_group_status_and_time(
+    codedeploy: Any, app: str, group: Any, deploy: Any, clock: Any, refused: Any
+) -> None:
+    """S12.24."""
+    group(app, "web")
+    group(app, "api")
+    made = []
+    for name, status in (("web", "Succeeded"), ("api", "Failed"), ("web", "Stopped"), ("web", "InProgress")):
+        clock.advance(60)
+        made.append((deploy(app, name, status), clock.now))
+    (first, _), (second, at_second), (third, at_third), (fourth, _) = made
+
+    def listed(**asked: Any) -> list[str]:
+        ids: list[str] = codedeploy.list_deployments(**asked)["deployments"]
+        return ids
+
+    web = {"applicationName": app, "deploymentGroupName": "web"}
+    assert listed() == [fourth, third, second, first]
+    assert listed(**web) == [fourth, third, first]
+    assert listed(includeOnlyStatuses=["Failed", "Stopped"]) == [third, second]
+    assert listed(**web, includeOnlyStatuses=["Succeeded"]) == [first]
+    assert listed(createTimeRange={"start": at_second, "end": at_third}) == [third, second]
+    assert listed(createTimeRange={"start": at_third}) == [fourth, third]
+    assert listed(createTimeRange={"end": at_second}) == [second, first]
+    assert listed(createTimeRange={}) == listed(includeOnlyStatuses=[]) == listed()
+    for asked, code in (
+        ({"applicationName": app}, "DeploymentGroupNameRequired"),
+        ({"deploymentGroupName": "web"}, "ApplicationNameRequired"),
+        ({**web, "applicationName": "nope"}, "ApplicationDoesNotExist"),
+        ({**web, "deploymentGroupName": "nope"}, "DeploymentGroupDoesNotExist"),
+        ({"createTimeRange": {"start": at_third, "end": at_second}}, "InvalidTimeRange"),
+        ({"includeOnlyStatuses": ["Fine"]}, "InvalidDeploymentStatus"),
+    ):
+        with refused(code):
+            codedeploy.list_deployments(**asked)
+
+
+def test_a_token_is_good_for_its_own_list_and_for_a_day(tight: Any, clock: Any, refused: Any) -> None:
+    """S12.0a."""
+    for name in ("a", "b", "c"):
+        tight.create_application(applicationName=name)
+    token = tight.list_applications()["nextToken"]
+    for _ in range(2):
+        assert tight.list_applications(nextToken=token)["applications"] == ["c"]
+    with refused("InvalidNextToken"):
+        tight.list_deployments(nextToken=token)
+    with refused("InvalidNextToken"):
+        tight.list_applications(nextToken=token[:-3] + "AAA")
+    clock.advance(24 * 3600 + 1)
+    with refused("InvalidNextToken") as why:
+        tight.list_applications(nextToken=token)
+    assert "expired" in why[0]
+
+
+def test_batches_of_deployments(codedeploy: Any, shop: Any, deploy: Any, refused: Any) -> None:
+    """S12.0b, S12.0c: in the order asked, without those that are not there."""
+    first, second = (deploy("shop", "web", status) for status in ("Failed", "Succeeded"))
+    found = codedeploy.batch_get_deployments(deploymentIds=[second, MISSING, first])["deploymentsInfo"]
+    assert [info["deploymentId"] for info in found] == [second, first]
+    with refused("DeploymentIdRequired"):
+        codedeploy.batch_get_deployments(deploymentIds=[])
+    with refused("InvalidDeploymentId"):
+        codedeploy.batch_get_deployments(deploymentIds=[first, "nope"])
+    with refused("BatchLimitExceeded"):
+        codedeploy.batch_get_deployments(deploymentIds=[first] * 26)
+
+
+def test_stopping(codedeploy: Any, shop: Any, deploy: Any, refused: Any) -> None:
+    """S6.5–S6.7, S12.25."""
+    deployment_id = deploy("shop", "web", "InProgress")
+    with refused("UnsupportedActionForDeploymentType"):
+        codedeploy.stop_deployment(deploymentId=deployment_id, autoRollbackEnabled=True)
+    assert codedeploy.stop_deployment(deploymentId=deployment_id, autoRollbackEnabled=False)["status"] == "Succeeded"
+    assert codedeploy.stop_deployment(deploymentId=deploy("shop", "web", "Stopped"))["status"] == "Succeeded"
+    with refused("DeploymentAlreadyCompleted"):
+        codedeploy.stop_deployment(deploymentId=deploy("shop", "web", "Failed"))
+    with refused("DeploymentDoesNotExist"):
+        codedeploy.stop_deployment(deploymentId=MISSING)
+    running = deploy("shop", "web", "InProgress")
+    codedeploy.delete_deployment_group(**shop)
+    with refused("DeploymentGroupDoesNotExist"):
+        codedeploy.stop_deployment(deploymentId=running)
+    assert codedeploy.get_deployment(deploymentId=running)["deploymentInfo"]["status"] == "InProgress"

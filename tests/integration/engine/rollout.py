@@ -47,7 +47,7 @@ class Rollout:
 
     def __init__(self, folder: Path, *, hosts: int, minimum: Mapping[str, Any] | str, now: float = 1_000_000.0) -> None:
         self.store = Store(sqlite_url(folder / "rollout.db"), Wakeup())
-        self.world = World(store=self.store, bundles=Bundles(), max_targets=1000)
+        self.world = World(store=self.store, bundles=Bundles(), max_targets=1000, max_active_targets=2000)
         self.now = now
         self.names = [f"web-{number:02}" for number in range(hosts)]
         self.deployment_id = ""

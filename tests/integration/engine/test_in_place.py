@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from longshore.api import deployment_groups, deployments
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, RUN_TIMEOUT, START_TIMEOUT, ScriptCode
 from longshore.wire.service import AwsError
 from tests.integration.engine.rollout import REVISION, Rollout
@@ -285,3 +287,31 @@ def test_a_server_that_comes_back_gives_agents_time(rollout_of: Any) -> None:
     rollout.tick()
     roll_to_the_end(rollout)
     assert rollout.info["status"] == "Succeeded"
+
+
+def test_more_hosts_than_a_deployment_or_the_account_may_have(rollout_of: Any) -> None:
+    """S1.12, S1.16: found out at the start, before any host is touched; those of deployments under way count."""
+    rollout = rollout_of(3, ALL)
+    rollout.world = replace(rollout.world, max_targets=2)
+    rollout.deploy()
+    rollout.tick()
+    assert rollout.info["errorInformation"]["code"] == "OVER_MAX_INSTANCES"
+    rollout.world = replace(rollout.world, max_targets=3, max_active_targets=5)
+    rollout.deploy()
+    rollout.tick()
+    assert rollout.info["status"] == "InProgress"
+    rollout.call(
+        deployment_groups.create_deployment_group,
+        applicationName="shop",
+        deploymentGroupName="other",
+        serviceRoleArn="arn:aws:iam::111122223333:role/deploy",
+        onPremisesInstanceTagFilters=[{"Key": "role", "Type": "KEY_ONLY"}],
+    )
+    refused = rollout.call(
+        deployments.create_deployment, applicationName="shop", deploymentGroupName="other", revision=REVISION
+    )["deploymentId"]
+    rollout.tick()
+    told = rollout.call(deployments.get_deployment, deploymentId=refused)["deploymentInfo"]
+    assert told["errorInformation"]["code"] == "OVER_MAX_INSTANCES"
+    assert "at once" in told["errorInformation"]["message"]
+    assert told["deploymentOverview"]["Skipped"] == 0

@@ -41,6 +41,9 @@ class SeenGroup:
     forgives_stop_failures: bool
     #: Most hosts one deployment may have.
     limit: int
+    #: How many more hosts the account's deployments may have at once, and how many altogether.
+    account_room: int
+    account_limit: int
     bundle: BundleFacts | None
 
 
@@ -69,6 +72,13 @@ def plan_start(seen: SeenGroup, now: float) -> Plan:
             now,
             ErrorCode.OVER_MAX_INSTANCES,
             f"{len(hosts)} instances match the deployment group; one deployment may have {seen.limit}.",
+        )
+    if len(hosts) > seen.account_room:
+        return _refuse(
+            now,
+            ErrorCode.OVER_MAX_INSTANCES,
+            f"{len(hosts)} instances match the deployment group; with those of the deployments under way they would be"
+            f" more than the {seen.account_limit} that an account may deploy to at once. Deploy again when these end.",
         )
     required = required_healthy(seen.config.minimum, len(hosts), predefined=seen.config.is_predefined)
     targets = tuple(_new_target(seen, host, turns[host.name]) for host in hosts)

@@ -14,9 +14,12 @@ from longshore.store.deployments import Deployment
 
 
 def observe_group(
-    tx: Transaction, deployment: Deployment, *, bundle: BundleFacts | None, limit: int
+    tx: Transaction, deployment: Deployment, *, bundle: BundleFacts | None, limit: int, most: int
 ) -> SeenGroup | None:
-    """What the start of a deployment depends on; None when its group is gone."""
+    """What the start of a deployment depends on; None when its group is gone.
+
+    `limit` is how many hosts one deployment may have, `most` how many all of the account may have at once.
+    """
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:
         return None
@@ -29,6 +32,8 @@ def observe_group(
         only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
         forgives_stop_failures=bool(deployment.document.get("ignoreApplicationStopFailures")),
         limit=limit,
+        account_room=most - deployments.count_active_targets(tx, deployment.scope),
+        account_limit=most,
         bundle=bundle,
     )
 
