@@ -40,6 +40,10 @@ class Limits:
     batch: int = 25
     #: Entries of one page of a list.
     page: int = 100
+    #: IAM's.
+    users: int = 5000
+    roles: int = 1000
+    attached_policies: int = 10
 
 
 def with_changes(asked: Iterable[str]) -> Limits:

@@ -28,13 +28,30 @@ class Call:
     tx: Transaction
     #: Account and region of the caller: the only rows this call may see.
     scope: Scope
-    #: The principal that signed.
+    #: The ARN of the principal that signed.
     caller: str
     #: Epoch seconds; the only clock of the call.
     now: float
     limits: Limits
     #: Seals pagination tokens (wire.pagination).
     page_secret: bytes
+    #: The call as it came over the wire.
+    request: WireCall
+
+    @property
+    def access_key_id(self) -> str:
+        """The key that signed."""
+        return self.request.caller.access_key_id
+
+    @property
+    def user_name(self) -> str | None:
+        """The user who signed; None for the account's owner and for a role's session."""
+        return self.caller.rpartition("/")[2] if self.caller.split(":", 5)[5].startswith("user/") else None
+
+    @property
+    def is_of_a_role(self) -> bool:
+        """Whether a session of a role signed."""
+        return ":assumed-role/" in self.caller
 
 
 #: An operation's body: checks, records, replies. Typed more closely where it is defined.
@@ -91,7 +108,15 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
 
         def work(tx: Transaction) -> Any:
             reply = body(
-                Call(tx=tx, scope=scope, caller=call.caller.arn, now=call.now, limits=limits, page_secret=page_secret),
+                Call(
+                    tx=tx,
+                    scope=scope,
+                    caller=call.caller.arn,
+                    now=call.now,
+                    limits=limits,
+                    page_secret=page_secret,
+                    request=call,
+                ),
                 asked,
             )
             if operation.writes:

@@ -8,8 +8,8 @@ from hashlib import sha256
 
 from longshore.auth.keys import Key
 
-#: Seconds a loaded key, or the absence of one, is believed. It bounds how long a key deleted by
-#: another replica still works here.
+#: Seconds a loaded key with its policies, or the absence of one, is believed. What changes is told at once (`forget`);
+#: this bounds how long a key still works, or a right is still there, where word of the change was lost.
 KEYS_BELIEVED_FOR = 30.0
 MAX_KEYS = 4096
 MAX_SIGNING_KEYS = 4096
@@ -56,6 +56,8 @@ class Keyring:
         """`load` finds a key by its id where keys are kept; it is called in the caller's thread."""
         self._load = load
         self._keys: dict[str, tuple[Key | None, float]] = {}
+        #: Counts what was forgotten: a key loaded before that may be what was forgotten.
+        self._changes = 0
         self._signing_keys: dict[tuple[str, str, str, str], SigningKey] = {}
 
     def find(self, access_key_id: str, now: float) -> Key | None:
@@ -66,11 +68,13 @@ class Keyring:
         known = self._keys.get(access_key_id)
         if known is not None and abs(now - known[1]) < KEYS_BELIEVED_FOR:
             return known[0]
+        changes = self._changes
         key = self._load(access_key_id)
         if len(self._keys) >= MAX_KEYS:
             # Made-up ids can fill this; starting afresh costs one load a key and no bookkeeping a request.
             self._keys.clear()
-        self._keys[access_key_id] = (key, now)
+        if changes == self._changes:
+            self._keys[access_key_id] = (key, now)
         return key
 
     def signing_key(self, key: Key, date: str, region: str, service: str) -> SigningKey:
@@ -87,4 +91,13 @@ class Keyring:
 
     def forget(self, access_key_id: str) -> None:
         """Ask for this key again at its next use. Call it when the key was made, changed or deleted."""
+        self._changes += 1
         self._keys.pop(access_key_id, None)
+
+    def forget_principal(self, principal_id: str) -> None:
+        """Ask for every key of this user or role again. Call it when its policies changed, or it is gone."""
+        self._changes += 1
+        # A copy: other threads add keys meanwhile.
+        for access_key_id, (key, _) in list(self._keys.items()):
+            if key is not None and key.principal_id == principal_id:
+                self._keys.pop(access_key_id, None)

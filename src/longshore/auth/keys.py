@@ -1,20 +1,24 @@
-"""Access keys: who a signature belongs to."""
+"""Access keys: who a signature belongs to, and what that principal's policies are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from longshore.auth.policy_document import Policy
+
 
 class PrincipalKind(StrEnum):
-    """What a principal is for; it decides what it may do (see `auth/policy.py`)."""
+    """What a principal is (see `auth/authorization.py` for what each may do)."""
 
     #: The account's owner: everything in the account.
     ROOT = "root"
     #: The control plane itself, when it calls onebox.
     SERVICE = "service"
-    #: An IAM user, usually an on-premises host.
+    #: An IAM user: a person, a program, or an on-premises host.
     USER = "user"
+    #: Who has assumed an IAM role.
+    ROLE = "role"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +30,21 @@ class Key:
     secret_access_key: str
     #: Twelve digits.
     account: str
+    #: Of a user, or of a session: ``arn:aws:sts::000000000000:assumed-role/role/session``.
     principal_arn: str
     kind: PrincipalKind
+    #: The user's or role's unique id, ``AIDA…`` or ``AROA…``; the account for its owner.
+    principal_id: str = ""
+    #: The user's or role's own ARN, path and all; a session's is its role's.
+    identity_arn: str = ""
     #: Issued together with a temporary key, and then required beside every signature; None for a lasting key.
     session_token: str | None = None
+    #: Epoch seconds at which a temporary key ends; None for a lasting one.
+    expires_at: float | None = None
+    #: Those of the user or role.
+    policies: tuple[Policy, ...] = ()
+    #: What a session is limited to besides; None when it is not.
+    session_policies: tuple[Policy, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Key({self.access_key_id}, {self.principal_arn})"

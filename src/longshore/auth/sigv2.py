@@ -18,12 +18,14 @@ from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key
 from longshore.auth.sigv4 import (
     NOBODY,
+    ExpiredToken,
     IncompleteSignature,
     SignatureExpired,
     SignatureMismatch,
     SignedRequest,
     UnrecognizedClient,
     folded,
+    has_ended,
     is_token_of,
 )
 
@@ -105,6 +107,8 @@ def authenticate_presigned(request: SignedRequest, keyring: Keyring, *, resource
         raise SignatureMismatch
     if not is_token_of(key, headers.get("x-amz-security-token")):
         raise UnrecognizedClient
+    if has_ended(key, now):
+        raise ExpiredToken
     if now > int(expires):
         raise SignatureExpired("Request has expired")
     return PresignedBy(key, headers)

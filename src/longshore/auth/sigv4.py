@@ -8,6 +8,7 @@ SignatureRefused
 ├── MissingAuthenticationToken       not signed at all
 ├── IncompleteSignature              signed, but a part is missing or unreadable
 ├── UnrecognizedClient               no such key, or a session token that is not the key's
+├── ExpiredToken                     a temporary key whose time is over
 └── InvalidSignature
     ├── SignatureExpired             signed too long ago
     ├── SignatureNotYetCurrent       signed in the future
@@ -84,6 +85,15 @@ class UnrecognizedClient(SignatureRefused):
 
     def __init__(self) -> None:
         super().__init__("The security token included in the request is invalid.")
+
+
+class ExpiredToken(SignatureRefused):
+    """The temporary key has ended; its holder needs a fresh one."""
+
+    code = "ExpiredTokenException"
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is expired")
 
 
 class InvalidSignature(SignatureRefused):
@@ -214,6 +224,8 @@ def authenticate(
         raise
     if key is None or not is_token_of(key, claim.session_token):
         raise UnrecognizedClient
+    if has_ended(key, now):
+        raise ExpiredToken
     return Identity(key, claim.region, claim.service)
 
 
@@ -317,9 +329,11 @@ def _check_coverage(claim: Claim) -> None:
             for name in headers
             if name.startswith("x-amz-") and name not in signed and name not in ("x-amz-content-sha256", "x-amz-date")
         ]
-    # The operation's name is in a header: unsigned, a captured request could be made to mean another.
-    elif "x-amz-target" in headers and "x-amz-target" not in signed:
-        unsigned.append("x-amz-target")
+    else:
+        # The operation's name is in a header: unsigned, a captured request could be made to mean another.
+        unsigned += [
+            name for name in ("x-amz-target", "x-amz-security-token") if name in headers and name not in signed
+        ]
     if unsigned:
         raise HeadersNotSigned(unsigned)
 
@@ -530,6 +544,11 @@ def is_token_of(key: Key, session_token: str | None) -> bool:
     if key.session_token is None or session_token is None:
         return key.session_token is None and session_token is None
     return hmac.compare_digest(key.session_token.encode(), session_token.encode())
+
+
+def has_ended(key: Key, now: float) -> bool:
+    """Whether this is a temporary key whose time is over."""
+    return key.expires_at is not None and now >= key.expires_at
 
 
 def _one_of(services: Collection[str]) -> str:

@@ -8,6 +8,8 @@ import uuid
 from dataclasses import dataclass
 
 _ID_LETTERS = string.ascii_uppercase + string.digits
+_KEY_LETTERS = string.ascii_uppercase + "234567"
+_SECRET_LETTERS = string.ascii_letters + string.digits + "+/"
 
 
 def new_deployment_id() -> str:
@@ -18,6 +20,20 @@ def new_deployment_id() -> str:
 def new_id() -> str:
     """A fresh id for an application, a deployment group or a custom deployment config."""
     return str(uuid.uuid4())
+
+
+def new_principal_id(prefix: str) -> str:
+    """A fresh id of an IAM user (``AIDA``) or role (``AROA``)."""
+    return prefix + "".join(secrets.choice(_KEY_LETTERS) for _ in range(17))
+
+
+def new_access_key_id(prefix: str) -> str:
+    """A fresh id of a lasting key (``AKIA``) or a temporary one (``ASIA``), shaped like AWS's: tools check the form."""
+    return prefix + "".join(secrets.choice(_KEY_LETTERS) for _ in range(16))
+
+
+def new_secret_access_key() -> str:
+    return "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,3 @@ class Scope:
     def host(self, identifier: str) -> str:
         """Who polls with this identifier here; a host that is registered in two regions is two hosts."""
         return f"{self.region}/{identifier}"
-
-
-def user_arn(account: str, name: str) -> str:
-    return f"arn:aws:iam::{account}:user/{name}"

@@ -24,7 +24,11 @@ from longshore.api import (
     on_premises_instances,
     resource_tags,
     revisions,
+    sts,
 )
+from longshore.api.iam import access_keys as iam_access_keys
+from longshore.api.iam import errors as iam_errors
+from longshore.api.iam import policies, roles, users
 from longshore.api.limits import Limits
 from longshore.api.operations import handlers
 from longshore.commands import envelope
@@ -36,7 +40,8 @@ from longshore.onebox.machinery.objects import ObjectStore
 from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
 from longshore.server import credentials
-from longshore.server.authentication import Gate, bundle_reader, keyring
+from longshore.server.authentication import Gate, Usage, keyring
+from longshore.server.authorization import Authorizer, object_permissions
 from longshore.server.metrics import Depths, Metrics
 from longshore.server.observing import Observing
 from longshore.server.probes import Readiness, pages
@@ -69,6 +74,7 @@ CODEDEPLOY_OPERATIONS = (
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})
+IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +110,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     )
 
     keys = keyring(store)
-    gate = Gate(keys, now=time.time)
+    usage = Usage(store)
     metrics = Metrics(lambda: _depths(store, waiting), waits=_HELD, now=time.time)
     waiting = Waiting(store, offered=metrics.offered)
     refusals = Refusals(store, settings.account_id)
@@ -113,9 +119,11 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
             _codedeploy(store, settings.limits, page_secret.encode()),
             _commands(Commands(store, waiting, signer)),
             _longshore(store, settings.limits, page_secret.encode()),
+            _iam(store, settings.limits, page_secret.encode()),
+            _sts(store, settings.limits, page_secret.encode()),
         ],
-        gate.authenticate,
-        gate.authorize,
+        Gate(keys, usage, now=time.time).authenticate,
+        Authorizer(store, keys, now=time.time),
         now=time.time,
         observer=Observing(metrics, refusals),
     )
@@ -123,7 +131,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         ObjectStore(settings.data_dir / "onebox" / "s3"),
         keys,
         now=time.time,
-        may_read=bundle_reader(store),
+        why_not=object_permissions(store, usage, now=time.time),
         base_hosts=settings.host_names,
     )
     local_url = settings.url(port)
@@ -195,6 +203,26 @@ def _longshore(store: Store, limits: Limits, page_secret: bytes) -> Service:
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
+    )
+
+
+def _iam(store: Store, limits: Limits, page_secret: bytes) -> Service:
+    return Service(
+        model=models.load("iam"),
+        handlers=handlers(store, IAM_OPERATIONS, limits=limits, page_secret=page_secret),
+        explain=iam_errors.explain,
+        signing_names=frozenset({"iam"}),
+        target_prefixes=frozenset(),
+    )
+
+
+def _sts(store: Store, limits: Limits, page_secret: bytes) -> Service:
+    return Service(
+        model=models.load("sts"),
+        handlers=handlers(store, (sts,), limits=limits, page_secret=page_secret),
+        explain=iam_errors.explain,
+        signing_names=frozenset({"sts"}),
+        target_prefixes=frozenset(),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from longshore.api.access_keys import new_key
 from longshore.auth.keys import PrincipalKind
+from longshore.domain.ids import new_access_key_id, new_secret_access_key
 from longshore.server.settings import Settings
 from longshore.store import access_keys
 from longshore.store.access_keys import AccessKey
@@ -56,9 +56,17 @@ def _write_private(path: Path, text: str) -> Path:
 
 
 def _get_or_make(tx: Transaction, account: str, arn: str, kind: PrincipalKind, now: float) -> AccessKey:
-    held = access_keys.held_in(tx, account, principal_arn=arn)
+    # One that was made inactive is no way in.
+    held = [key for key in access_keys.held_in(tx, account, principal_arn=arn) if key.status == "Active"]
     if held:
         return held[0]
-    key = new_key(account, arn, kind=kind.value, now=now)
+    key = AccessKey(
+        access_key_id=new_access_key_id("AKIA"),
+        secret_access_key=new_secret_access_key(),
+        account=account,
+        principal_arn=arn,
+        kind=kind.value,
+        create_time=now,
+    )
     access_keys.add(tx, key)
     return key

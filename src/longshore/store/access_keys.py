@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Select, delete, insert, select, update
 
 from longshore.store import wakeup
 from longshore.store.database import Transaction
 from longshore.store.tables import access_keys
+
+#: Temporary keys are kept this long after their end, seconds, so that who still uses one learns that it has ended.
+_KEPT_AFTER_END = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,55 +21,88 @@ class AccessKey:
     access_key_id: str
     secret_access_key: str
     account: str
+    #: Of the user, or of a role's session.
     principal_arn: str
-    #: root, service or user (auth.keys.PrincipalKind).
+    #: root, service, user or role (auth.keys.PrincipalKind).
     kind: str
     #: Epoch seconds.
     create_time: float
+    #: Active or Inactive.
+    status: str = "Active"
+    #: The user or role; None for the account's owner and the control plane itself.
+    principal_id: str | None = None
+    #: Epoch seconds, region and service of the last use known.
+    last_used_time: float | None = None
+    last_used_region: str | None = None
+    last_used_service: str | None = None
+    #: Of a temporary key.
+    session_token: str | None = None
+    #: Epoch seconds at which a temporary key ends.
+    expiration: float | None = None
+    #: What a session is limited to: texts of policies; None when it is not.
+    session_policies: Sequence[str] | None = None
 
     def __repr__(self) -> str:
         return f"AccessKey({self.access_key_id}, {self.principal_arn})"
 
 
+_COLUMNS = tuple(AccessKey.__dataclass_fields__)
+
+
 def add(tx: Transaction, key: AccessKey) -> None:
-    tx.execute(
-        insert(access_keys).values(
-            access_key_id=key.access_key_id,
-            secret_access_key=key.secret_access_key,
-            account=key.account,
-            principal_arn=key.principal_arn,
-            kind=key.kind,
-            create_time=key.create_time,
-        )
-    )
+    tx.execute(insert(access_keys).values(**{name: getattr(key, name) for name in _COLUMNS}))
     tx.tell(wakeup.key(key.access_key_id))
 
 
 def find(tx: Transaction, access_key_id: str) -> AccessKey | None:
     """The key of this id. Asked for every host again and again, so it goes straight to the driver."""
-    row = tx.hot(
-        "SELECT access_key_id, secret_access_key, account, principal_arn, kind, create_time"
-        " FROM access_keys WHERE access_key_id = ?",
-        (access_key_id,),
-    ).fetchone()
+    row = tx.hot(f"SELECT {', '.join(_COLUMNS)} FROM access_keys WHERE access_key_id = ?", (access_key_id,)).fetchone()  # noqa: S608  # names of columns
     if row is None:
         return None
-    return AccessKey(
-        access_key_id=row[0],
-        secret_access_key=row[1],
-        account=row[2],
-        principal_arn=row[3],
-        kind=row[4],
-        create_time=row[5],
-    )
+    values = dict(zip(_COLUMNS, row, strict=True))
+    # One driver gives JSON back as text, the other as what it says.
+    if isinstance(values["session_policies"], str):
+        values["session_policies"] = json.loads(values["session_policies"])
+    return AccessKey(**values)
 
 
 def held_in(tx: Transaction, account: str, *, principal_arn: str | None = None) -> list[AccessKey]:
-    """The account's keys, oldest first; with `principal_arn`, one principal's."""
-    query = select(access_keys).where(access_keys.c.account == account).order_by(access_keys.c.create_time)
+    """The account's lasting keys, oldest first; with `principal_arn`, one principal's."""
+    query = _lasting().where(access_keys.c.account == account)
     if principal_arn is not None:
         query = query.where(access_keys.c.principal_arn == principal_arn)
+    return _all(tx, query)
+
+
+def _lasting() -> Select[*tuple[object, ...]]:
+    return (
+        select(access_keys)
+        .where(access_keys.c.expiration.is_(None))
+        .order_by(access_keys.c.create_time, access_keys.c.access_key_id)
+    )
+
+
+def _all(tx: Transaction, query: Select[*tuple[object, ...]]) -> list[AccessKey]:
     return [AccessKey(**row) for row in tx.execute(query).mappings()]
+
+
+def set_status(tx: Transaction, access_key_id: str, status: str) -> None:
+    tx.execute(update(access_keys).where(access_keys.c.access_key_id == access_key_id).values(status=status))
+    tx.tell(wakeup.key(access_key_id))
+
+
+def used(tx: Transaction, access_key_id: str, *, now: float, region: str, service: str) -> None:
+    """Note that a key was used."""
+    tx.hot(
+        "UPDATE access_keys SET last_used_time = ?, last_used_region = ?, last_used_service = ?"
+        " WHERE access_key_id = ?",
+        (now, region[:64], service[:64], access_key_id),
+    )
+
+
+def rename_holder(tx: Transaction, principal_id: str, arn: str) -> None:
+    """The user who holds these keys goes by another ARN from now on."""
+    tx.execute(update(access_keys).where(access_keys.c.principal_id == principal_id).values(principal_arn=arn))
 
 
 def remove(tx: Transaction, account: str, access_key_id: str) -> bool:
@@ -74,3 +112,14 @@ def remove(tx: Transaction, account: str, access_key_id: str) -> bool:
     )
     tx.tell(wakeup.key(access_key_id))
     return done.rowcount > 0
+
+
+def remove_all(tx: Transaction, principal_id: str) -> None:
+    """Take away every key of a user, or every session of a role."""
+    tx.execute(delete(access_keys).where(access_keys.c.principal_id == principal_id))
+    tx.tell(wakeup.principal(principal_id))
+
+
+def forget_ended(tx: Transaction, now: float) -> None:
+    """Drop temporary keys that ended long ago."""
+    tx.execute(delete(access_keys).where(access_keys.c.expiration < now - _KEPT_AFTER_END))

@@ -266,6 +266,11 @@ class Store:
         async with asyncio.timeout(_WRITE_TIMEOUT):
             return cast("T", await waiting.future)
 
+    def later(self, work: Callable[[Transaction], Any]) -> None:
+        """`write` what nobody waits for, and what may be lost when the server ends."""
+        with contextlib.suppress(StoreClosedError):
+            self._writer.put(_Waiting(work, None))
+
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent view of the rows, and return its result."""
         with self._reading.connect() as connection, connection.begin():

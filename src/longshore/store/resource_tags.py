@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, select
 
+from longshore.domain.ids import Scope
 from longshore.store.database import Transaction
-from longshore.store.tables import resource_tags
+from longshore.store.tables import applications, deployment_configs, deployment_groups, resource_tags
 
 
 def tags_of(tx: Transaction, resource_id: str) -> dict[str, str]:
@@ -18,6 +19,31 @@ def tags_of(tx: Transaction, resource_id: str) -> dict[str, str]:
         .order_by(resource_tags.c.key)
     )
     return {row.key: row.value for row in rows}
+
+
+def tags_at(tx: Transaction, scope: Scope, arn: str) -> dict[str, str]:
+    """The tags of the application, deployment group or config with this ARN; none where there is no such thing."""
+    kind, _, name = arn.removeprefix(f"arn:aws:codedeploy:{scope.region}:{scope.account}:").partition(":")
+    application, _, group = name.partition("/")
+    query: Select[tuple[str]]
+    if kind == "deploymentgroup":
+        query = (
+            select(deployment_groups.c.id)
+            .join_from(deployment_groups, applications)
+            .where(_here(applications, scope, application), deployment_groups.c.name == group)
+        )
+    elif kind == "application":
+        query = select(applications.c.id).where(_here(applications, scope, name))
+    elif kind == "deploymentconfig":
+        query = select(deployment_configs.c.id).where(_here(deployment_configs, scope, name))
+    else:
+        return {}
+    resource_id = tx.execute(query).scalar()
+    return {} if resource_id is None else tags_of(tx, resource_id)
+
+
+def _here(table: Table, scope: Scope, name: str) -> ColumnElement[bool]:
+    return and_(table.c.account == scope.account, table.c.region == scope.region, table.c.name == name)
 
 
 def put(tx: Transaction, resource_id: str, tags: Mapping[str, str]) -> None:

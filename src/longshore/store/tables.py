@@ -43,16 +43,71 @@ server_secrets = Table(
     Column("value", Text, nullable=False),
 )
 
+#: IAM users and roles.
+iam_principals = Table(
+    "iam_principals",
+    metadata,
+    #: ``AIDA…`` or ``AROA…``: never used again, unlike a name.
+    Column("id", String(32), primary_key=True),
+    Column("account", String(12), nullable=False),
+    #: user or role.
+    Column("kind", String(16), nullable=False),
+    Column("name", String(64), nullable=False),
+    #: The name in lower case: no two may differ by case alone.
+    Column("folded_name", String(64), nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("create_time", Float, nullable=False),
+    #: Value by key.
+    Column("tags", JSON, nullable=False),
+    #: A role's trust policy, as it was given; NULL for a user.
+    Column("trust_policy", Text),
+    Column("description", Text),
+    #: Seconds a session of a role may last; NULL for a user.
+    Column("max_session_duration", Integer),
+    Index(None, "account", "kind", "folded_name", unique=True),
+)
+
+#: Policies written into a user or role, as they were given.
+iam_inline_policies = Table(
+    "iam_inline_policies",
+    metadata,
+    Column("principal_id", String(32), ForeignKey("iam_principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+#: Managed policies attached to a user or role.
+iam_attached_policies = Table(
+    "iam_attached_policies",
+    metadata,
+    Column("principal_id", String(32), ForeignKey("iam_principals.id", ondelete="CASCADE"), primary_key=True),
+    Column("policy_arn", String(255), primary_key=True),
+)
+
 access_keys = Table(
     "access_keys",
     metadata,
     Column("access_key_id", String(128), primary_key=True),
     Column("secret_access_key", String(128), nullable=False),
     Column("account", String(12), nullable=False),
-    Column("principal_arn", String(512), nullable=False),
+    #: Of the user, or of a role's session.
+    Column("principal_arn", String(1024), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("create_time", Float, nullable=False),
+    #: Active or Inactive.
+    Column("status", String(16), nullable=False, server_default="Active"),
+    #: The user, or the role assumed; NULL for the account's owner and the control plane itself.
+    Column("principal_id", String(32), ForeignKey("iam_principals.id", ondelete="CASCADE")),
+    Column("last_used_time", Float),
+    Column("last_used_region", String(64)),
+    Column("last_used_service", String(64)),
+    #: Of a temporary key: what must come with its signatures, when it ends, and the policies it is limited to.
+    Column("session_token", Text),
+    Column("expiration", Float),
+    Column("session_policies", JSON(none_as_null=True)),
     Index(None, "account", "principal_arn"),
+    Index(None, "principal_id"),
+    Index(None, "expiration"),
 )
 
 applications = Table(

@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection
 
-#: What a hint is about: ("host", who polls), ("deployment", id) or ("key", access key id).
+#: What a hint is about: ("host", who polls), ("deployment", id), ("key", access key id) or ("principal", id).
 Topic = tuple[str, str]
 
 
@@ -25,8 +25,13 @@ def deployment(deployment_id: str) -> Topic:
 
 
 def key(access_key_id: str) -> Topic:
-    """An access key was made or deleted."""
+    """An access key was made, changed or deleted."""
     return ("key", access_key_id)
+
+
+def principal(principal_id: str) -> Topic:
+    """What a user or role may do has changed, or how it is called."""
+    return ("principal", principal_id)
 
 
 class Wakeup:

@@ -63,11 +63,12 @@ class _Operation:
 class _Known:
     """What is known of a request so far, for its observer."""
 
-    __slots__ = ("call", "given", "headers", "id", "operation", "source")
+    __slots__ = ("call", "given", "headers", "id", "is_secure", "operation", "source")
 
-    def __init__(self, source: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, scope: Scope, headers: Mapping[str, str]) -> None:
         self.id = _request_id()
-        self.source = source
+        self.source = _peer(scope)
+        self.is_secure = scope.get("scheme") == "https"
         self.headers = headers
         self.operation: _Operation | None = None
         self.call: Call | None = None
@@ -108,7 +109,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        known = _Known(_peer(scope), _headers(scope["headers"]))
+        known = _Known(scope, _headers(scope["headers"]))
         query = scope["query_string"].decode("latin-1")
         protocol = self._protocol(known.headers, query)
         asked = code = ""
@@ -153,6 +154,7 @@ class Endpoint:
             operation=operation.model.name,
             headers=request.headers,
             source=known.source,
+            is_secure=known.is_secure,
         )
         # What may be done depends on what it is done to. A caller who may not is told so before anything else: what is
         # wrong with the values of an input could tell of things that are none of its business.

@@ -38,6 +38,8 @@ class Call:
     headers: Mapping[str, str]
     #: The address the request came from, as the connection has it; "" where there is none.
     source: str = ""
+    #: Whether the connection is TLS.
+    is_secure: bool = False
 
 
 class AwsError(Exception):

@@ -3,6 +3,6 @@
 `app.py` is one request's whole life; `routes.py` lists what is really done; the other files do it.
 """
 
-from longshore.onebox.services.s3.app import S3
+from longshore.onebox.services.s3.app import S3, Asked, WhyNot
 
-__all__ = ["S3"]
+__all__ = ["S3", "Asked", "WhyNot"]

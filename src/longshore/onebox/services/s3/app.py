@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -33,12 +33,35 @@ PATIENCE = 60.0
 #: Bytes handled in one step of a thread: so much of a body is in memory, and no more.
 _BLOCK = 2**20
 _THREADS = 32
-_MAY_USE = (PrincipalKind.ROOT, PrincipalKind.SERVICE)
-#: What the query of a plain read may hold: anything else names another resource than the object's content.
-_READING = frozenset({"versionId", "partNumber", "x-id"})
+#: Condition keys that a listing's query gives.
+_KEYS = ("prefix", "delimiter", "max-keys", "versionId")
 
-#: (key, region, bucket, object) -> may it read?
-MayRead = Callable[[Key, str, str, str], bool]
+
+class Asked(NamedTuple):
+    """What somebody wants to do, as who decides about it sees it."""
+
+    #: As in ``s3:GetObject``.
+    action: str
+    #: The ARN of a bucket or object, or ``*``.
+    resource: str
+    #: The region the request was signed for; None for an old presigned URL, which is good in any.
+    region: str | None
+    #: S3's own condition keys, in lower case.
+    keys: Mapping[str, Sequence[str]]
+    #: The address the request came from; "" where there is none.
+    source: str
+    is_secure: bool
+
+
+#: Why a key may not do something, or None when it may.
+WhyNot = Callable[[Key, Asked], str | None]
+
+
+def owner_only(key: Key, asked: Asked) -> str | None:
+    """Without policies: the account's owner may do everything, and the control plane too."""
+    if key.kind in (PrincipalKind.ROOT, PrincipalKind.SERVICE):
+        return None
+    return f"because no identity-based policy allows the {asked.action} action"
 
 
 class ClientGone(Exception):  # noqa: N818, nobody's error: there is just nobody left to tell
@@ -54,14 +77,14 @@ class S3:
         keyring: Keyring,
         *,
         now: Callable[[], float],
-        may_read: MayRead = lambda _key, _region, _bucket, _object: False,
+        why_not: WhyNot = owner_only,
         base_hosts: Collection[str] = ("localhost",),
     ) -> None:
         """`now` gives epoch seconds. `base_hosts` are the host names under which ``bucket.<host>`` names a bucket.
 
-        `may_read` says of a user, who may do nothing else here, whether it may get an object; it may block.
+        `why_not` decides about everything anybody wants to do here; it may block.
         """
-        self._may_read = may_read
+        self._why_not = why_not
         self._store = store
         self._keyring = keyring
         self._now = now
@@ -113,14 +136,28 @@ class S3:
         resource = resource_of(dict(headers).get("host", ""), path, self._base_hosts)
         signed = self._signed(request, resource)
         bucket, key = bucket_and_key(resource)
-        if signed.key.kind not in _MAY_USE and not self._is_allowed_read(signed, request.method, bucket, key, query):
-            raise S3Error("AccessDenied")
+        asked_in_query = query_of(query)
+        client = scope.get("client")
+
+        def why_not(action: str, resource: str) -> str | None:
+            return self._why_not(
+                signed.key,
+                Asked(
+                    action=action,
+                    resource=resource,
+                    region=signed.region,
+                    keys={f"s3:{name.lower()}": [asked_in_query[name]] for name in _KEYS if name in asked_in_query},
+                    source=client[0] if client else "",
+                    is_secure=scope.get("scheme") == "https",
+                ),
+            )
+
         return Call(
             store=self._store,
             method=request.method,
             bucket=bucket,
             key=key,
-            query=query_of(query),
+            query=asked_in_query,
             headers=signed.headers,
             caller=signed.key,
             region=signed.region,
@@ -128,15 +165,7 @@ class S3:
             sequence=signed.sequence,
             request_id=request_id,
             now=self._now(),
-        )
-
-    def _is_allowed_read(self, signed: _Signed, method: str, bucket: str, key: str, query: str) -> bool:
-        return (
-            method in ("GET", "HEAD")
-            and bool(key)
-            and signed.region is not None
-            and query_of(query).keys() <= _READING
-            and self._may_read(signed.key, signed.region, bucket, key)
+            why_not=why_not,
         )
 
     def _signed(self, request: sigv4.SignedRequest, resource: str) -> _Signed:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Protocol
 
+from longshore.auth.authorization import not_authorized
 from longshore.auth.keyring import SigningKey
 from longshore.auth.keys import Key
 from longshore.auth.sigv4 import Claim
@@ -19,7 +20,7 @@ from longshore.onebox.services.s3.xml import BadXmlError, Content, Element, docu
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One request of a caller who may use the account's buckets."""
+    """One authenticated request."""
 
     store: ObjectStore
     method: str
@@ -41,8 +42,15 @@ class Call:
     request_id: str
     #: Epoch seconds.
     now: float
+    #: Why the caller may not do an action to a resource, or None when it may.
+    why_not: Callable[[str, str], str | None]
     #: The whole body, for operations that take a document.
     body: bytes = b""
+
+    def require(self, action: str, resource: str) -> None:
+        """Raise AccessDenied unless the caller may do this action to this resource."""
+        if (reason := self.why_not(action, resource)) is not None:
+            raise S3Error("AccessDenied", not_authorized(self.caller, action, f'"{resource}"', reason))
 
     def own_bucket(self, name: str | None = None) -> StoredBucket:
         """The bucket of the call, or the one named (a copy's source, which may be in another region).

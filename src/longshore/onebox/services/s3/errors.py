@@ -28,6 +28,7 @@ _KNOWN = {
     "ConditionalRequestConflict": (409, "The object changed while the request was under way."),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size"),
+    "ExpiredToken": (400, "The provided token has expired."),
     "IllegalLocationConstraintException": (
         400,
         "The specified location constraint is incompatible for the region specific endpoint this request was sent to.",
@@ -130,6 +131,8 @@ def from_signature(refused: sigv4.SignatureRefused, *, presigned: bool) -> S3Err
             return S3Error("AccessDenied")
         case sigv4.UnrecognizedClient():
             return S3Error("InvalidAccessKeyId")
+        case sigv4.ExpiredToken():
+            return S3Error("ExpiredToken")
         case sigv4.SignatureMismatch():
             return S3Error("SignatureDoesNotMatch")
         case sigv4.HeadersNotSigned():

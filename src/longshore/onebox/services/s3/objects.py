@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from urllib.parse import parse_qs, unquote_to_bytes
+from dataclasses import replace
 
 from longshore.onebox.machinery.objects import (
     Description,
@@ -30,6 +29,7 @@ from longshore.onebox.services.s3.call import (
     version_header,
 )
 from longshore.onebox.services.s3.conditions import check_copy, check_read, chosen_range
+from longshore.onebox.services.s3.copy_source import copy_source
 from longshore.onebox.services.s3.description import (
     checked_tags,
     described,
@@ -38,6 +38,7 @@ from longshore.onebox.services.s3.description import (
     tags_in,
 )
 from longshore.onebox.services.s3.errors import S3Error, from_store
+from longshore.onebox.services.s3.permissions import may_delete
 from longshore.onebox.services.s3.receiving import MAX_PUT
 from longshore.onebox.services.s3.xml import Content
 
@@ -149,6 +150,10 @@ def delete_objects(call: Call) -> Answer:
             error = S3Error("NotImplemented", f"Deleting with {others[0]} is not implemented.")
             results.append(("Error", [*about, ("Code", error.code), ("Message", error.message)]))
             continue
+        if not may_delete(call, key, version=version_id is not None):
+            error = S3Error("AccessDenied")
+            results.append(("Error", [*about, ("Code", error.code), ("Message", error.message)]))
+            continue
         try:
             deleted = call.store.delete(call.bucket, key, version_id, now=call.now)
         except StoreRefusal as refusal:
@@ -160,13 +165,6 @@ def delete_objects(call: Call) -> Answer:
         if not quiet:
             results.append(("Deleted", about))
     return answer_xml("DeleteResult", results)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    bucket: str
-    key: str
-    version_id: str | None
 
 
 def copy_object(call: Call) -> Answer:
@@ -237,7 +235,7 @@ def _copy(
 
 def open_source(call: Call) -> Reading:
     """The object a copy is made of, its conditions checked. Raises InvalidArgument, PreconditionFailed …"""
-    source = _source(call)
+    source = copy_source(call)
     call.own_bucket(source.bucket)
     expected_owner = call.headers.get("x-amz-source-expected-bucket-owner", call.caller.account)
     if expected_owner != call.caller.account:
@@ -257,24 +255,9 @@ def open_source(call: Call) -> Reading:
     return reading
 
 
-def _source(call: Call) -> _Source:
-    path, _, query = call.headers["x-amz-copy-source"].partition("?")
-    bucket, _, key = path.removeprefix("/").partition("/")
-    version_id = parse_qs(query).get("versionId", [None])[0]
-    try:
-        # Clients may or may not have encoded it; the text of a header is the bytes it came as.
-        key = unquote_to_bytes(key.encode("latin-1")).decode()
-        bucket = unquote_to_bytes(bucket).decode()
-    except UnicodeError:
-        key = ""
-    if not bucket or not key:
-        raise S3Error("InvalidArgument", "Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
-    return _Source(bucket, key, version_id)
-
-
 def call_names_version(call: Call) -> bool:
     """Whether a copy is of one version; copying an old one onto its own key brings it back."""
-    return _source(call).version_id is not None
+    return copy_source(call).version_id is not None
 
 
 def copy_bytes(

@@ -8,6 +8,7 @@ from longshore.onebox.services.s3 import buckets, listings, objects, uploads
 from longshore.onebox.services.s3.call import Answer, Call, Receiver
 from longshore.onebox.services.s3.errors import S3Error
 from longshore.onebox.services.s3.payload import Document
+from longshore.onebox.services.s3.permissions import require_permissions
 from longshore.onebox.services.s3.receiving import PutObject, UploadPart
 
 #: (method, what it is about, sub-resource in the query): the operation. A copy has the sub-resource ``copy``.
@@ -77,12 +78,15 @@ _REFINEMENTS = frozenset(
 
 
 def receiver_for(call: Call) -> Receiver:
-    """What takes the call's body in and answers it. Raises NotImplemented or MethodNotAllowed, or what is wrong."""
+    """What takes the call's body in and answers it. Raises AccessDenied, NotImplemented,
+    MethodNotAllowed, or what is wrong."""
     about = "object" if call.key else "bucket" if call.bucket else "service"
     subresource = _subresource(call)
     if "x-amz-copy-source" in call.headers and call.method == "PUT" and about == "object":
         subresource = f"{subresource} copy".strip()
     route = call.method, about, subresource
+    if route in _RECEIVERS or route in _OPERATIONS:
+        require_permissions(call, route)
     if receiver := _RECEIVERS.get(route):
         return receiver(call)
     if operation := _OPERATIONS.get(route):

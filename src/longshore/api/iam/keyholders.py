@@ -1,0 +1,52 @@
+"""A key with everything that decides what may be done with it."""
+
+from __future__ import annotations
+
+from longshore.auth.keys import Key, PrincipalKind
+from longshore.auth.policy_document import MalformedPolicyError, Policy, identity_policy
+from longshore.auth.policy_managed import managed_policy
+from longshore.store import access_keys, principals
+from longshore.store.database import Transaction
+
+#: Stands in for a policy that this version cannot read: what it forbids is unknown, so it forbids everything.
+_UNREADABLE = identity_policy(
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}'
+)
+
+
+def load(tx: Transaction, access_key_id: str) -> Key | None:
+    """The key of this id as it is now; None for one that is not there or not active."""
+    kept = access_keys.find(tx, access_key_id)
+    if kept is None or kept.status != "Active":
+        return None
+    policies: tuple[Policy, ...] = ()
+    identity_arn = kept.principal_arn
+    if kept.principal_id is not None:
+        principal = principals.get(tx, kept.principal_id)
+        if principal is None:
+            return None
+        identity_arn = principal.arn
+        inline, attached = principals.documents(tx, principal.id)
+        managed = [found.policy for arn in attached if (found := managed_policy(arn)) is not None]
+        policies = (*map(_read, inline), *managed)
+    limits = kept.session_policies
+    return Key(
+        access_key_id=kept.access_key_id,
+        secret_access_key=kept.secret_access_key,
+        account=kept.account,
+        principal_arn=kept.principal_arn,
+        kind=PrincipalKind(kept.kind),
+        principal_id=kept.principal_id or "",
+        identity_arn=identity_arn,
+        session_token=kept.session_token,
+        expires_at=kept.expiration,
+        policies=policies,
+        session_policies=None if limits is None else tuple(map(_read, limits)),
+    )
+
+
+def _read(text: str) -> Policy:
+    try:
+        return identity_policy(text)
+    except MalformedPolicyError:
+        return _UNREADABLE

@@ -1,0 +1,1 @@
+"""Which permissions each operation needs, on which resources: one table a service."""

@@ -1,0 +1,174 @@
+"""May the caller? Joins the tables of `auth.permissions` and the caller's policies to the rows they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from longshore.auth.authorization import not_authorized, request_keys, why_not
+from longshore.auth.keyring import Keyring
+from longshore.auth.keys import Key, PrincipalKind
+from longshore.auth.permissions import commands
+from longshore.auth.permissions.codedeploy import CODEDEPLOY
+from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
+from longshore.auth.permissions.needs import Asked, Need, Table, everything
+from longshore.auth.policy_managed import managed_policy
+from longshore.auth.policy_pattern import Keys
+from longshore.domain.ids import Scope
+from longshore.onebox.services import s3
+from longshore.onebox.services.s3 import WhyNot
+from longshore.server.authentication import Usage
+from longshore.store import access_keys, deployment_groups, deployments, principals, resource_tags, targets
+from longshore.store.database import Store, Transaction
+from longshore.wire.service import AwsError, Call
+
+_TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": LONGSHORE}
+_COMMANDS = "codedeploy-commands"
+_READING = ("s3:GetObject", "s3:GetObjectVersion")
+
+
+class Authorizer:
+    """Says of every call whether its caller may."""
+
+    def __init__(self, store: Store, keys: Keyring, *, now: Callable[[], float]) -> None:
+        self._store = store
+        self._keys = keys
+        self._now = now
+
+    def __call__(self, call: Call, asked: Mapping[str, Any]) -> None:
+        """Let the call pass, or raise AccessDeniedException."""
+        key = self._keys.find(call.caller.access_key_id, self._now())
+        if key is None:
+            raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
+        if call.service == _COMMANDS:
+            self._require_host(key, call)
+        elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
+            self._require(key, call, asked)
+
+    def _require_host(self, key: Key, call: Call) -> None:
+        """A host's work needs no Allow; the account's owner and the control plane are no hosts."""
+        action = f"{commands.PREFIX}:{call.operation}"
+        reason: str | None = "because only a user or a session can be a host"
+        if key.kind in (PrincipalKind.USER, PrincipalKind.ROLE):
+            if not key.policies and key.session_policies is None:
+                return  # what nearly every host is: nothing to look at, and it polls all day
+            reason = why_not(key, action, "*", _keys(key, call, {}, dict), as_itself=True)
+        if reason is not None:
+            raise _denied(not_authorized(key, action, "*", reason))
+
+    def _require(self, key: Key, call: Call, asked: Mapping[str, Any]) -> None:
+        rows = _Rows(self._store, Scope(call.caller.account, call.caller.region))
+        name = key.principal_arn.rpartition("/")[2] if key.kind is PrincipalKind.USER else ""
+        question = Asked(asked, call.caller.account, call.caller.region, key.principal_arn, name, rows)
+        for need in _needs(call):
+            for resource in need.find(question):
+                arn = resource.arn
+                keys = _keys(key, call, asked, lambda arn=arn: rows.tags(arn))  # type: ignore[misc]  # mypy cannot infer it
+                reasons = [why_not(key, action, arn, keys) for action in need.actions]
+                if None not in reasons:
+                    raise _denied(not_authorized(key, need.actions[0], resource.shown, reasons[0] or ""))
+
+
+def object_permissions(store: Store, usage: Usage, *, now: Callable[[], float]) -> WhyNot:
+    """Decides about objects and buckets.
+
+    A host may besides read the bundle of a deployment that it is at work on. Our agent needs no such right, its
+    specification carries a URL; the official agent asks with the host's own key.
+    """
+
+    def reason(key: Key, asked: s3.Asked) -> str | None:
+        at = now()
+        region = asked.region or "us-east-1"
+        usage.note(key, region=region, service="s3", now=at)
+        if key.kind in (PrincipalKind.ROOT, PrincipalKind.SERVICE) and key.session_policies is None:
+            return None
+        keys = request_keys(
+            key, region=region, source_ip=asked.source, is_secure=asked.is_secure, now=at, more=asked.keys
+        )
+        refused = why_not(key, asked.action, asked.resource, keys)
+        if refused is None or asked.action not in _READING or not _is_own_bundle(store, key, asked):
+            return refused
+        return why_not(key, asked.action, asked.resource, keys, as_itself=True)
+
+    return reason
+
+
+def _is_own_bundle(store: Store, key: Key, asked: s3.Asked) -> bool:
+    if asked.region is None:
+        return False
+    host = Scope(key.account, asked.region).host(key.principal_arn)
+    locations = [one.get("s3Location", {}) for one in store.read(lambda tx: targets.revisions_for(tx, host))]
+    return any(f"arn:aws:s3:::{one.get('bucket')}/{one.get('key')}" == asked.resource for one in locations)
+
+
+def _needs(call: Call) -> Sequence[Need]:
+    table = _TABLES.get(call.service, {})
+    # An operation that no table knows yet is its owner's, and whoever has a right to all of the service.
+    unknown = (Need(actions=(f"{call.service}:{call.operation}",), find=everything),)
+    return table.get(call.operation, unknown)
+
+
+def _denied(message: str) -> AwsError:
+    return AwsError("AccessDeniedException", message)
+
+
+def _keys(key: Key, call: Call, asked: Mapping[str, Any], tags: Callable[[], Mapping[str, str]]) -> Keys:
+    return request_keys(
+        key,
+        region=call.caller.region,
+        source_ip=call.source,
+        is_secure=call.is_secure,
+        now=call.now,
+        more=_of_operation(call, asked),
+        tags=tags,
+    )
+
+
+def _of_operation(call: Call, asked: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Condition keys that the input of an operation gives."""
+    more: dict[str, Sequence[str]] = {}
+    if agent := call.headers.get("user-agent"):
+        more["aws:useragent"] = [agent]
+    tags = asked.get("tags") or asked.get("Tags") or ()
+    if tags and all(isinstance(tag, dict) for tag in tags):
+        more |= {f"aws:requesttag/{str(tag.get('Key')).lower()}": [str(tag.get("Value") or "")] for tag in tags}
+    tag_keys = [str(tag.get("Key")) for tag in tags] or [str(key) for key in asked.get("TagKeys") or ()]
+    if tag_keys:
+        more["aws:tagkeys"] = tag_keys
+    if call.service == "iam" and (arn := asked.get("PolicyArn")):
+        policy = managed_policy(arn)
+        more["iam:policyarn"] = [policy.arn if policy else arn]
+    return more
+
+
+class _Rows:
+    """The account's rows, as far as permissions depend on them; looked at on the event loop, one quick look each."""
+
+    def __init__(self, store: Store, scope: Scope) -> None:
+        self._store = store
+        self._scope = scope
+
+    def groups_of(self, deployment_ids: Sequence[str]) -> list[tuple[str, str]]:
+        unique = list(dict.fromkeys(deployment_ids))
+        found = [self._store.peek(lambda tx, one=one: deployments.group_of(tx, self._scope, one)) for one in unique]  # type: ignore[misc]  # mypy cannot infer it
+        return [group for group in found if group is not None]
+
+    def config_of(self, application: str, group: str) -> str | None:
+        return self._store.peek(lambda tx: deployment_groups.config_of(tx, self._scope, application, group))
+
+    def identity_arn(self, kind: str, name: str) -> str | None:
+        account = self._scope.account
+        path = self._store.peek(lambda tx: principals.path_of(tx, account, kind, name))  # type: ignore[arg-type]  # user or role
+        return None if path is None else f"arn:aws:iam::{account}:{kind}{path}{name}"
+
+    def holder_of(self, access_key_id: str) -> str | None:
+        key = self._store.peek(lambda tx: access_keys.find(tx, access_key_id))
+        return key.principal_arn if key is not None and key.account == self._scope.account else None
+
+    def tags(self, arn: str) -> Mapping[str, str]:
+        """The tags of a resource; none for what has none, or is not there."""
+
+        def look(tx: Transaction) -> Mapping[str, str]:
+            return resource_tags.tags_at(tx, self._scope, arn)
+
+        return self._store.read(look)
