@@ -1,7 +1,6 @@
 """What can be said against an AppSpec file, and the one error that says it.
 
-A reader records every problem it meets and reads on. An agent then raises them as one `AppSpecError`; a checker shows
-them all, warnings too.
+A reader records every problem it meets and reads on. An agent then raises them as one `AppSpecError`.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class AppSpecError(ValueError):
         self.problems = tuple(problem for problem in problems if not problem.is_warning)
         first = self.problems[0]
         more = len(self.problems) - 1
-        others = f" ({more} more: longshore appspec check shows all)" if more else ""
+        others = f" (and {more} more)" if more else ""
         super().__init__(f"AppSpec{f' line {first.line}' if first.line else ''}: {first}{others}")
         #: Where in the file the first is, counted from 1; None when the whole file is meant.
         self.line = first.line

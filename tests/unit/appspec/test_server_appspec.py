@@ -128,7 +128,7 @@ def test_utf_16_is_named() -> None:
 
 def test_an_error_has_every_problem_and_says_how_many_more() -> None:
     text = TOP + "hooks:\n  A:\n   - timeout: -1\nfiles:\n - {}\n"
-    with pytest.raises(AppSpecError, match=r"AppSpec line 5: .* \(3 more: longshore appspec check") as refused:
+    with pytest.raises(AppSpecError, match=r"AppSpec line 5: .* \(and 3 more\)") as refused:
         parse_server(text.encode())
     assert [(problem.line, problem.key) for problem in refused.value.problems] == [
         (5, "hooks.A[0].location"),
