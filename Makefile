@@ -32,7 +32,7 @@ NOT_IN_AGENT := asyncio multiprocessing pkg_resources pydoc setuptools sqlite3 t
 DIST ?= dist
 
 agent: $(READY) ## Build dist/longshore-agent: the host agent as one file that needs no Python
-	$(BIN)/pyinstaller --onefile --strip --name longshore-agent --log-level WARN --noconfirm \
+	$(BIN)/pyinstaller --onefile --strip --optimize 2 --name longshore-agent --log-level WARN --noconfirm \
 	    --hidden-import _cffi_backend $(addprefix --exclude-module ,$(NOT_IN_AGENT)) \
 	    --distpath $(DIST) --workpath $(VENV)/agent --specpath $(VENV)/agent src/longshore/agent/__main__.py
 
