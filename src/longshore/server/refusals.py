@@ -18,7 +18,7 @@ from longshore.wire.service import Refusal
 log = structlog.get_logger()
 
 #: So many refusals of one caller are recorded each by itself at once, and then so many more a second; all the callers
-#: that nobody could identify are one. A flood of a day comes to some 100,000 records, about 40 MB.
+#: that nobody could identify are one. A flood of a day comes to some 90,000 records, about 50 MB.
 BURST = 100
 RATE = 1.0
 #: The others are counted by caller and error, and the counts recorded this often, seconds.

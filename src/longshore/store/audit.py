@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, insert, or_, select
+from sqlalchemy import Select, or_, select
 
 from longshore.domain.audit import BEGINNING, BrokenChainError, Entry, Head, Outcome, Record, chain, verified
 from longshore.store.database import Transaction
@@ -32,7 +32,8 @@ def _seal(tx: Transaction, entries: list[Entry]) -> None:
     # In one order everywhere: two replicas must not wait for each other's heads.
     for account in sorted(by_account):
         records = list(chain(_lock_head(tx, account), by_account[account]))
-        tx.execute(insert(audit_records), [_row(record) for record in records])
+        for record in records:
+            tx.hot(_INSERT, _row(record))
         last = records[-1]
         tx.hot("UPDATE audit_heads SET sequence = ?, hash = ? WHERE account = ?", (last.sequence, last.hash, account))
 
@@ -132,15 +133,17 @@ def _after(account: str, sequence: int) -> Select[Any]:
 _FIELDS = [name for name in Entry.__dataclass_fields__ if name != "resources"]
 
 
-def _row(record: Record) -> dict[str, Any]:
-    return {
-        **{name: getattr(record.entry, name) for name in _FIELDS},
-        "sequence": record.sequence,
-        "outcome": record.entry.outcome.value,
-        "resources": json.dumps(record.entry.resources, separators=(",", ":")),
-        "previous_hash": record.previous_hash,
-        "hash": record.hash,
-    }
+_COLUMNS = [*_FIELDS, "sequence", "resources", "previous_hash", "hash"]
+# Every change pays for this: through Core it would cost some 60 µs more.
+_INSERT = f"INSERT INTO audit_records ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # fixed names
+
+
+def _row(record: Record) -> tuple[Any, ...]:
+    entry = record.entry
+    resources = json.dumps(entry.resources, separators=(",", ":"))
+    values = [getattr(entry, name) for name in _FIELDS]
+    values[_FIELDS.index("outcome")] = entry.outcome.value
+    return (*values, record.sequence, resources, record.previous_hash, record.hash)
 
 
 def _record(row: Any) -> Record:
