@@ -22,9 +22,9 @@ _DAYS_2: Final = 48 * 60
 OVERLAY: Final[Overlay] = {
     # Ids and names. An on-premises name that began with "i-" could be taken for an EC2 instance.
     "DeploymentId": {"min": 1, "pattern": "d-[A-Z0-9]{9}"},
-    "InstanceId": {"min": 1},
+    "InstanceId": {"min": 1, "max": 1011},
     "InstanceName": _NAME | {"pattern": "(?!i-)[A-Za-z0-9+=,.@_-]*"},
-    "TargetId": {"min": 1},
+    "TargetId": {"min": 1, "max": 1011},
     "GitHubAccountTokenName": {"min": 1, "max": 100},
     "Role": {"min": 1},
     "AutoScalingGroupName": {"min": 1, "max": 255},

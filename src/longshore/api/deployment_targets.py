@@ -162,7 +162,9 @@ def _name(identifier: str) -> str:
     """A target's id, from the id itself or from its ARN (S1.10)."""
     if not identifier.startswith("arn:"):
         return identifier
-    return identifier.rpartition("/")[2].rpartition("_")[0] or identifier
+    name = identifier.rpartition("/")[2]
+    # An on-premises instance's ends in a suffix of its registration (S1.9); an EC2 instance's is its id.
+    return name.rpartition("_")[0] if ":codedeploy:" in identifier else name
 
 
 def _target(row: TargetRow) -> dict[str, Any]:

@@ -256,3 +256,9 @@ def test_delete_of_a_config_in_use(codedeploy: Any, app: str, group: Any, deploy
     )
     with refused("DeploymentConfigInUse"):
         codedeploy.delete_deployment_config(deploymentConfigName="mine")
+
+
+@pytest.mark.parametrize("call", ["create_deployment_config", "get_deployment_config", "delete_deployment_config"])
+def test_a_config_is_named(codedeploy: Any, refused: Any, call: str) -> None:
+    with refused("DeploymentConfigNameRequired"):
+        getattr(codedeploy, call)()

@@ -53,6 +53,8 @@ def test_register(codedeploy: Any, instance: Any, clock: Any, scope: Any, princi
     ("principal", "code"),
     [
         ({}, "IamArnRequired"),
+        ({"iamSessionArn": ""}, "IamArnRequired"),
+        ({"iamUserArn": ""}, "IamUserArnRequired"),
         ({"iamUserArn": USER, "iamSessionArn": SESSION}, "MultipleIamArnsProvided"),
         ({"iamUserArn": "web-1"}, "InvalidIamUserArn"),
         ({"iamUserArn": SESSION}, "InvalidIamUserArn"),
