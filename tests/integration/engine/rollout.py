@@ -26,8 +26,11 @@ from longshore.store import deployments as deployment_rows
 from longshore.store import targets
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.wakeup import Wakeup
+from longshore.wire.service import Call as WireCall
+from longshore.wire.service import Caller
 
 SCOPE = Scope("111122223333", "eu-central-1")
+OWNER = "arn:aws:iam::111122223333:root"
 REVISION = {"revisionType": "S3", "s3Location": {"bucket": "releases", "key": "shop-1.zip", "bundleType": "zip"}}
 LEASE = 60.0
 
@@ -81,14 +84,20 @@ class Rollout:
     def call(self, operation: Callable[[Call, Any], Any], **asked: Any) -> Any:
         """Call an operation of the API, as the wire would."""
 
+        caller = Caller(account=SCOPE.account, region=SCOPE.region, arn=OWNER, access_key_id="AKIAOWNER")
+        request = WireCall(
+            caller=caller, request_id="-", now=self.now, service="codedeploy", operation=operation.__name__, headers={}
+        )
+
         def work(tx: Transaction) -> Any:
             call = Call(
                 tx=tx,
                 scope=SCOPE,
-                caller="arn:aws:iam::111122223333:root",
+                caller=OWNER,
                 now=self.now,
                 limits=Limits(),
                 page_secret=b"x",
+                request=request,
             )
             return operation(call, asked)
 
