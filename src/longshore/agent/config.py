@@ -6,14 +6,16 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
 from longshore.agent.errors import ConfigError
 from longshore.agent.identity import Identity, SessionCredentials, UserCredentials
+from longshore.agent.proxies import ENDPOINTS, Proxies, Proxy
 
 DEFAULT_FILES = (
     Path("/etc/codedeploy-agent/conf/codedeployagent.yml"),
@@ -28,73 +30,120 @@ _IDENTITY_KEYS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class HostConfig:
+    """What carrying out a deployment on this host needs to know, checked; a control plane or not."""
+
+    #: Who this host is, and how it proves it. None: nobody has said; deployments without a control plane need it not.
+    identity: Identity | None = None
+    program_name: str = "codedeploy-agent"
+    root_dir: Path = DEFAULT_ROOT
+    #: None: the log goes to stderr.
+    log_dir: Path | None = None
+    verbose: bool = False
+    #: Revisions kept for each deployment group (agent.md 2.5).
+    max_revisions: int = 5
+    enable_deployments_log: bool = True
+    ongoing_deployment_tracking: str = "ongoing-deployment"
+    #: Bytes a bundle may unpack to.
+    archive_max_extraction_size: int = 8 * 1024**3
+    #: Entries a bundle may have.
+    archive_max_entries: int = 200_000
+    #: Seconds a script has between SIGTERM and SIGKILL.
+    hook_grace_seconds: float = 5
+    proxies: Proxies = field(default_factory=Proxies)
+    #: Where S3 is; None: where AWS has it.
+    s3_endpoint_override: str | None = None
+    #: Bundles in S3 are fetched with the host's own credentials, though the control plane sent a presigned URL.
+    s3_own_credentials: bool = False
+    use_fips_mode: bool = False
+    #: GitHub's API; a GitHub Enterprise Server has it at `https://HOST/api/v3`.
+    github_api_url: str = "https://api.github.com"
+    #: What `git credential-store` keeps: a line `https://USER:TOKEN@HOST` for each git host. None: git's own settings.
+    git_credentials_file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(HostConfig):
     """What the agent needs to know, checked."""
 
-    #: Who this host is, and how it proves it.
     identity: Identity
     #: Where the control plane listens; http:// is allowed.
     endpoint: str
     #: Signs and targets as the official agent's `enable_auth_policy` does (agent.md 1.1.3).
     auth_policy: bool = False
-    program_name: str = "codedeploy-agent"
-    root_dir: Path = DEFAULT_ROOT
-    #: None: the log goes to stderr.
-    log_dir: Path | None = None
     #: None: no pid file.
     pid_dir: Path | None = None
-    verbose: bool = False
-    #: Revisions kept for each deployment group (agent.md 2.5).
-    max_revisions: int = 5
     #: Seconds an answer may take; a poll is held by the server for up to 45.
     http_read_timeout: float = 80
-    enable_deployments_log: bool = True
-    ongoing_deployment_tracking: str = "ongoing-deployment"
     #: How long a stop waits for running commands.
     kill_agent_max_wait_time_seconds: float = 7200
     #: Raw Ed25519 public key whose specifications are obeyed; None: trust on first use.
     specification_signer: bytes | None = None
-    #: Bytes a bundle may unpack to.
-    archive_max_extraction_size: int = 8 * 1024**3
-    #: Entries a bundle may have.
-    archive_max_entries: int = 200_000
     #: Seconds a worker waits for the next command of its deployment.
     worker_idle_seconds: float = 10
-    #: Seconds a script has between SIGTERM and SIGKILL.
-    hook_grace_seconds: float = 5
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in `path`, completed from the on-premises file and the environment."""
-    settings = _read(path)
-    source = path
-    if not ({"iam_user_arn", "iam_session_arn"} & settings.keys()):
-        source = Path(str(settings.get("on_premises_config_file") or DEFAULT_ON_PREMISES_FILE))
-        if source.exists():
-            settings |= {key: value for key, value in _read(source).items() if key in _IDENTITY_KEYS}
+    settings, source = _completed(path)
     take = _Settings(settings, path)
     identity = _identity(_Settings(settings, source), environ)
-    pid_dir, log_dir = take.text("pid_dir"), take.text("log_dir")
     return Config(
+        **_host_settings(take, environ),
         identity=identity,
         endpoint=_endpoint(take.text("deploy_control_endpoint"), identity.region, environ),
         auth_policy=take.flag("enable_auth_policy", False),
-        program_name=_file_name(take, "program_name", "codedeploy-agent"),
-        root_dir=_absolute(take, "root_dir", DEFAULT_ROOT),
-        log_dir=_absolute(take, "log_dir", DEFAULT_ROOT) if log_dir else None,
-        pid_dir=_absolute(take, "pid_dir", DEFAULT_ROOT) if pid_dir else None,
-        verbose=take.flag("verbose", False),
-        max_revisions=int(take.number("max_revisions", 5, at_least=1)),
+        pid_dir=_path(take, "pid_dir"),
         http_read_timeout=take.number("http_read_timeout", 80, at_least=1),
-        enable_deployments_log=take.flag("enable_deployments_log", True),
-        ongoing_deployment_tracking=_file_name(take, "ongoing_deployment_tracking", "ongoing-deployment"),
         kill_agent_max_wait_time_seconds=take.number("kill_agent_max_wait_time_seconds", 7200, at_least=0),
         specification_signer=_signer(take),
-        archive_max_extraction_size=int(take.number("archive_max_extraction_size", 8 * 1024**3, at_least=1)),
-        archive_max_entries=int(take.number("archive_max_entries", 200_000, at_least=1)),
         worker_idle_seconds=take.number("worker_idle_seconds", 10, at_least=0),
-        hook_grace_seconds=take.number("hook_grace_seconds", 5, at_least=0),
     )
+
+
+def _completed(path: Path) -> tuple[dict[str, object], Path]:
+    """The settings in `path`, and the file that says who this host is: perhaps the on-premises file."""
+    settings = _read(path)
+    if {"iam_user_arn", "iam_session_arn"} & settings.keys():
+        return settings, path
+    source = Path(str(settings.get("on_premises_config_file") or DEFAULT_ON_PREMISES_FILE))
+    if source.exists():
+        settings |= {key: value for key, value in _read(source).items() if key in _IDENTITY_KEYS}
+    return settings, source
+
+
+def _host_settings(take: _Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "program_name": _file_name(take, "program_name", "codedeploy-agent"),
+        "root_dir": _path(take, "root_dir") or DEFAULT_ROOT,
+        "log_dir": _path(take, "log_dir"),
+        "verbose": take.flag("verbose", False),
+        "max_revisions": int(take.number("max_revisions", 5, at_least=1)),
+        "enable_deployments_log": take.flag("enable_deployments_log", True),
+        "ongoing_deployment_tracking": _file_name(take, "ongoing_deployment_tracking", "ongoing-deployment"),
+        "archive_max_extraction_size": int(take.number("archive_max_extraction_size", 8 * 1024**3, at_least=1)),
+        "archive_max_entries": int(take.number("archive_max_entries", 200_000, at_least=1)),
+        "hook_grace_seconds": take.number("hook_grace_seconds", 5, at_least=0),
+        "proxies": _proxies(take, environ),
+        "s3_endpoint_override": take.url("s3_endpoint_override"),
+        "s3_own_credentials": take.flag("s3_own_credentials", False),
+        "use_fips_mode": take.flag("use_fips_mode", False),
+        "github_api_url": (take.url("github_api_url") or HostConfig.github_api_url).rstrip("/"),
+        "git_credentials_file": _path(take, "git_credentials_file"),
+    }
+
+
+def _proxies(take: _Settings, environ: Mapping[str, str]) -> Proxies:
+    exempt = take.text("no_proxy") or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    try:
+        return Proxies(
+            everywhere=Proxy.read(take.text("proxy_uri")),
+            of_endpoint={kind: Proxy.read(take.text(f"{kind}_proxy_uri")) for kind in ENDPOINTS},
+            environment=Proxy.read(environ.get("https_proxy") or environ.get("HTTPS_PROXY")),
+            exempt=tuple(exempt.replace(",", " ").split()),
+        )
+    except ValueError as error:
+        raise ConfigError(f"{take.path}: {error}") from None
 
 
 class _Settings:
@@ -111,6 +160,12 @@ class _Settings:
         if isinstance(value, dict | list):
             raise ConfigError(f"{self.path}: {key} must be one plain value")
         return str(value)
+
+    def url(self, key: str) -> str | None:
+        value = self.text(key)
+        if value is not None and not _is_url(value):
+            raise ConfigError(f"{self.path}: {key} must be a URL like https://host:8420, not {value!r}")
+        return value
 
     def needed(self, key: str) -> str:
         value = self.text(key)
@@ -171,14 +226,17 @@ def _identity(take: _Settings, environ: Mapping[str, str]) -> Identity:
 
 def _endpoint(configured: str | None, region: str, environ: Mapping[str, str]) -> str:
     endpoint = configured or environ.get("AWS_ENDPOINT_URL") or f"https://codedeploy-commands.{region}.amazonaws.com"
-    try:
-        parts = urlsplit(endpoint)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _is_url(endpoint):
         raise ConfigError(f"deploy_control_endpoint {endpoint!r} is not a URL like https://deploy.example.com:8420")
     return endpoint
+
+
+def _is_url(said: str) -> bool:
+    try:
+        parts = urlsplit(said)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _signer(take: _Settings) -> bytes | None:
@@ -197,9 +255,9 @@ def _signer(take: _Settings) -> bytes | None:
     return key
 
 
-def _absolute(take: _Settings, key: str, default: Path) -> Path:
+def _path(take: _Settings, key: str) -> Path | None:
     said = take.text(key)
-    return Path(os.path.abspath(said)) if said else default  # noqa: PTH100 - normalises, does not follow links
+    return Path(os.path.abspath(said)) if said else None  # noqa: PTH100 - normalises, does not follow links
 
 
 def _file_name(take: _Settings, key: str, default: str) -> str:

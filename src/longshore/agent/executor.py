@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.agent import archive, bundle, hooks, installer
-from longshore.agent.config import Config
+from longshore.agent import bundle, hooks, installer
+from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError, InstallError
 from longshore.agent.hooks import EventLog, Observer
 from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
+from longshore.agent.log import Log
 from longshore.agent.specification import Specification
 from longshore.appspec import AppSpecError, Script, ServerAppSpec, parse_server
 
@@ -30,9 +31,10 @@ _ROLLBACK_LAST_SUCCESSFUL = frozenset({"ApplicationStop", "BeforeAllowTraffic", 
 class Executor:
     """Carries out the commands of one deployment, one after the other."""
 
-    def __init__(self, config: Config, layout: Layout, specification: Specification) -> None:
+    def __init__(self, config: HostConfig, layout: Layout, specification: Specification, log: Log) -> None:
         self._config = config
         self._layout = layout
+        self._log = log
         self._specification = specification
         self.paths = layout.deployment(specification.group_id, specification.deployment_id)
         self._parsed: tuple[tuple[object, ...], ServerAppSpec] | None = None
@@ -67,8 +69,12 @@ class Executor:
         return ""
 
     def _download(self) -> None:
-        limits = archive.Limits(size=self._config.archive_max_extraction_size, entries=self._config.archive_max_entries)
-        bundle.download(self._specification, self.paths, max_revisions=self._config.max_revisions, limits=limits)
+        bundle.download(
+            self._specification,
+            self.paths,
+            self._config,
+            lambda how_far: self._log.info(f"download.progress {how_far}"),
+        )
 
     def _install(self) -> None:
         appspec = self._appspec(self.paths.archive)

@@ -75,7 +75,11 @@ class Poller:
         self._host_lock = host_lock
         self._journal = Journal(layout)
         self._client = CommandClient(
-            config.endpoint, config.identity, read_timeout=config.http_read_timeout, auth_policy=config.auth_policy
+            config.endpoint,
+            config.identity,
+            read_timeout=config.http_read_timeout,
+            auth_policy=config.auth_policy,
+            proxies=config.proxies,
         )
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, _Child] = {}

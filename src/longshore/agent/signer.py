@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for one kind of request: POST / with a body (agent.md 1.1.2)."""
+"""AWS Signature Version 4: POST / with a body for the control plane (agent.md 1.1.2), GET of an object for S3."""
 
 from __future__ import annotations
 
@@ -17,8 +17,21 @@ class Signer:
         self.service = service
         self._key: tuple[tuple[str, str], bytes] | None = None
 
-    def sign(self, headers: dict[str, str], body: bytes, credentials: Credentials, now: float) -> dict[str, str]:
-        """`headers` (names in lower case, `host` among them) completed with date, hash and authorization."""
+    def sign(
+        self,
+        headers: dict[str, str],
+        body: bytes,
+        credentials: Credentials,
+        now: float,
+        *,
+        method: str = "POST",
+        path: str = "/",
+        query: str = "",
+    ) -> dict[str, str]:
+        """`headers` (names in lower case, `host` among them) completed with date, hash and authorization.
+
+        `path` and `query` are as they are sent: encoded once, parameters in order.
+        """
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         day = moment[:8]
         signed = dict(headers)
@@ -29,7 +42,7 @@ class Signer:
         names = sorted(signed)
         name_list = ";".join(names)
         canonical_headers = "".join(f"{name}:{' '.join(signed[name].split())}\n" for name in names)
-        canonical = f"POST\n/\n\n{canonical_headers}\n{name_list}\n{digest}"
+        canonical = f"{method}\n{path}\n{query}\n{canonical_headers}\n{name_list}\n{digest}"
         scope = f"{day}/{self.region}/{self.service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.new(self._day_key(day, credentials), to_sign.encode(), hashlib.sha256).hexdigest()

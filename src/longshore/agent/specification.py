@@ -195,7 +195,10 @@ def _revision(values: dict[str, Any]) -> Revision:
             version=_text(s3, "Version"),
             etag=_text(s3, "ETag"),
         )
-    if kind in ("GitHub", "Local File", "Local Directory"):
+    if kind in ("Local File", "Local Directory"):
+        # The official agent takes them from anybody (agent.md 1.6.4).
+        raise SpecificationError(f"the revision type is {kind}; only longshore local deploys what lies on the host")
+    if kind == "GitHub":
         return Revision(kind=kind, bundle_type="tar")
     raise SpecificationError(f"the revision type {kind!r} is not known")
 

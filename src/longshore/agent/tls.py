@@ -15,7 +15,10 @@ _AUTHORITIES = (
 
 
 def context() -> ssl.SSLContext:
-    """Verifies against `SSL_CERT_FILE` or `SSL_CERT_DIR` if they are set, else against whom the host trusts."""
+    """Verifies against `SSL_CERT_FILE` or `SSL_CERT_DIR` if they are set, else against whom the host trusts.
+
+    `AWS_SSL_CA_BUNDLE` and `AWS_SSL_CA_DIRECTORY` name further authorities (agent.md 1.1.8).
+    """
     made = ssl.create_default_context()
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     found = ssl.get_default_verify_paths()
@@ -23,4 +26,7 @@ def context() -> ssl.SSLContext:
         for path in filter(os.path.exists, _AUTHORITIES):
             made.load_verify_locations(path)
             break
+    bundle, directory = os.environ.get("AWS_SSL_CA_BUNDLE"), os.environ.get("AWS_SSL_CA_DIRECTORY")
+    if bundle or directory:
+        made.load_verify_locations(bundle, directory)
     return made

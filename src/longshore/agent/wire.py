@@ -11,13 +11,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from longshore.agent import tls
+from longshore.agent.connecting import connect
 from longshore.agent.errors import WireError
 from longshore.agent.identity import Identity
+from longshore.agent.proxies import Proxies
 from longshore.agent.signer import Signer
 from longshore.agent.version import VERSION
 
-CONNECT_TIMEOUT = 15.0
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 #: Largest answer read: a specification is under 32 KiB.
 MAX_ANSWER = 8 * 1024 * 1024
@@ -52,6 +52,7 @@ class CommandClient:
         read_timeout: float = 80,
         auth_policy: bool = False,
         clock_offset: float = 0,
+        proxies: Proxies | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.identity = identity
@@ -59,6 +60,7 @@ class CommandClient:
         self.auth_policy = auth_policy
         #: Seconds the server's clock is ahead of ours.
         self.clock_offset = clock_offset
+        self.proxies = proxies or Proxies()
         parts = urlsplit(endpoint)
         assert parts.hostname
         self._tls = parts.scheme == "https"
@@ -78,6 +80,7 @@ class CommandClient:
             read_timeout=self.read_timeout,
             auth_policy=self.auth_policy,
             clock_offset=self.clock_offset,
+            proxies=self.proxies,
         )
 
     # The poll is split in two so that the poller can wait for other things while the server holds it.
@@ -200,11 +203,8 @@ class CommandClient:
             raise kind(f"cannot reach the control plane at {self.endpoint}: {error.strerror or error}") from None
 
     def _connect(self) -> socket.socket:
-        connection = socket.create_connection(self._address, CONNECT_TIMEOUT)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls:
-            return tls.context().wrap_socket(connection, server_hostname=self._address[0])
-        return connection
+        proxy = self.proxies.to("deploy_control", self._address[0])
+        return connect(*self._address, encrypted=self._tls, proxy=proxy)
 
     def _receive(self) -> dict[str, Any]:
         assert self._socket

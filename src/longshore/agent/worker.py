@@ -151,7 +151,7 @@ class Worker:
             answer = self._patiently(lambda: self._client.specification(command))
             values = specification.open_envelope(answer, self._pin)
             read = specification.read(values, expected_id=command.deployment_id, layout=self._layout)
-            self._executor = Executor(self._config, self._layout, read)
+            self._executor = Executor(self._config, self._layout, read, self._log)
         return self._executor
 
     def _patiently(self, call: Callable[[], _T]) -> _T:

@@ -301,7 +301,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("range")
         if asked and self.headers.get("if-range") == etag:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        self._send(206 if start else 200, {"etag": etag}, content[start:])
+        part = {"content-range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+        self._send(206 if start else 200, {"etag": etag} | part, content[start:])
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return super().date_time_string(time.time() + self.control_plane.clock_ahead)

@@ -99,6 +99,8 @@ def test_an_arn_for_a_deployment_id_is_cut(plane: ControlPlane, agent: Agent) ->
     assert (agent.root / "g-1/d-ONE").is_dir()
 
 
-def test_a_revision_of_another_kind_is_declined_clearly(plane: ControlPlane, agent: Agent) -> None:
-    plane.deployment({}, Revision={"RevisionType": "GitHub", "GitHubRevision": {}})
-    assert "GitHub are not supported yet" in plane.run("DownloadBundle").message
+@pytest.mark.parametrize("kind", ["Local File", "Local Directory"])
+def test_a_control_plane_does_not_deploy_what_lies_on_the_host(plane: ControlPlane, agent: Agent, kind: str) -> None:
+    local = {"Location": "/etc", "BundleType": "directory"}
+    plane.deployment({}, Revision={"RevisionType": kind, "LocalRevision": local})
+    assert "only longshore local" in plane.run("DownloadBundle").message

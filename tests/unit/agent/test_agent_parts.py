@@ -22,6 +22,7 @@ from longshore.agent.hooks import EventLog
 from longshore.agent.identity import Credentials, SessionCredentials
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log, without_secrets
+from longshore.agent.proxies import Proxies, Proxy
 from longshore.agent.signer import Signer
 from longshore.agent.version import VERSION
 
@@ -48,6 +49,43 @@ def test_a_signature_is_the_one_botocore_makes(token: str | None) -> None:
     )
     signature = oracle.signature(oracle.string_to_sign(request, oracle.canonical_request(request)), request)
     assert signed["authorization"].endswith(f"Signature={signature}")
+
+
+@pytest.mark.parametrize("token", [None, "session-token"])
+def test_the_signature_of_an_object_is_the_one_botocore_makes(token: str | None) -> None:
+    path, query = "/bucket/releases/app%20v1%2Bx~y.tgz", "versionId=ver%2B1%2Fx"
+    signed = Signer(region="eu-west-1", service="s3").sign(
+        {"host": "s3.test"}, b"", Credentials("AKID", "s", token), 1_700_000_000, method="GET", path=path, query=query
+    )
+    sent = {name: value for name, value in signed.items() if name != "authorization"}
+    request = botocore.awsrequest.AWSRequest("GET", f"http://s3.test{path}?{query}", headers=sent)
+    request.context["timestamp"] = signed["x-amz-date"]
+    oracle = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials("AKID", "s", token), "s3", "eu-west-1")
+    signature = oracle.signature(oracle.string_to_sign(request, oracle.canonical_request(request)), request)
+    assert signed["authorization"].endswith(f"Signature={signature}")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "proxy"),
+    [
+        ("s3", "bucket.s3.amazonaws.com", "s3.proxy"),
+        ("github", "api.github.com", "every.proxy"),
+        ("deploy_control", "deploy.example.com", "every.proxy"),
+        ("s3", "files.corp.example", None),
+        ("git", "corp.example", None),
+        ("git", "notcorp.example", "every.proxy"),
+        ("s3", "10.0.0.7", None),
+    ],
+)
+def test_each_endpoint_has_its_proxy_but_for_the_exempt_hosts(endpoint: str, host: str, proxy: str | None) -> None:
+    proxies = Proxies(
+        everywhere=Proxy.read("http://every.proxy:3128"),
+        of_endpoint={"s3": Proxy.read("http://user:p%40ss@s3.proxy:8080")},
+        exempt=("corp.example", "10.0.0.7"),
+    )
+    found = proxies.to(endpoint, host)
+    assert (found.host if found else None) == proxy
+    assert "p@ss" not in repr(found)
 
 
 def tail_of(directory: Path, entries: list[bytes]) -> str:

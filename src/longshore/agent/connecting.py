@@ -1,0 +1,36 @@
+"""A connected socket to an endpoint: TLS if it speaks TLS, through a proxy if one stands in between."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+
+from longshore.agent import tls
+from longshore.agent.proxies import Proxy
+
+CONNECT_TIMEOUT = 15.0
+
+
+def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None) -> socket.socket:
+    """Connect within `CONNECT_TIMEOUT` seconds; raises OSError."""
+    connection = _through(proxy, host, port) if proxy else socket.create_connection((host, port), CONNECT_TIMEOUT)
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return tls.context().wrap_socket(connection, server_hostname=host) if encrypted else connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _through(proxy: Proxy, host: str, port: int) -> socket.socket:
+    asked = http.client.HTTPConnection(proxy.host, proxy.port, timeout=CONNECT_TIMEOUT)
+    asked.set_tunnel(host, port, headers=proxy.headers)
+    try:
+        asked.connect()
+    except http.client.HTTPException as error:
+        asked.close()
+        raise OSError(f"{proxy!r} gave no usable answer ({error!r})") from None
+    except OSError as error:
+        asked.close()
+        raise OSError(f"{proxy!r}: {error.strerror or error}") from None
+    return asked.sock

@@ -1,0 +1,45 @@
+"""Where revisions come from: one module a kind of source, each with one function `fetch`.
+
+Loaded by a worker when it downloads, and by nobody else: the idle poller has none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from longshore.agent.config import HostConfig
+from longshore.agent.errors import BundleError
+from longshore.agent.specification import Specification
+
+
+class Fetched(NamedTuple):
+    """A revision that is on this host."""
+
+    path: Path
+    #: tar, tgz or zip; or directory: what is there already unpacked.
+    kind: str
+
+
+class Fetching(NamedTuple):
+    """What a source is given to work with."""
+
+    specification: Specification
+    config: HostConfig
+    #: Where an archive is put.
+    target: Path
+    #: Told in a sentence, every few seconds, how far it is.
+    progress: Callable[[str], None]
+
+
+def fetch(asked: Fetching) -> Fetched:
+    """The whole, verified revision, wherever it comes from; raises `BundleError`."""
+    # The official agent may have left a link to somebody's file here.
+    asked.target.unlink(missing_ok=True)
+    match asked.specification.revision.kind:
+        case "S3":
+            from longshore.agent.sources import s3 as source
+        case _ as kind:
+            raise BundleError(f"revisions of type {kind} are not supported by this agent")
+    return source.fetch(asked)
