@@ -73,8 +73,10 @@ class Keyring:
         if len(self._keys) >= MAX_KEYS:
             # Made-up ids can fill this; starting afresh costs one load a key and no bookkeeping a request.
             self._keys.clear()
-        if changes == self._changes:
-            self._keys[access_key_id] = (key, now)
+        self._keys[access_key_id] = (key, now)
+        if changes != self._changes:
+            # Forgotten while it was loaded. Looked at last: who forgets from here on finds it to be dropped.
+            self._keys.pop(access_key_id, None)
         return key
 
     def signing_key(self, key: Key, date: str, region: str, service: str) -> SigningKey:

@@ -41,6 +41,8 @@ class Condition:
         """Whether it does for these keys.
 
         A value with a variable that the request cannot fill matches nothing; and `to_allow`, nothing holds beside it.
+        Where a key has several values and the operator is for one, an Allow needs it to hold for each, and for a Deny
+        one is enough: who adds a value to a request can only lose by it.
         """
         values = keys(self.key)
         if self.null is not None:
@@ -50,11 +52,8 @@ class Condition:
         fits = [[test(value, keys) for test in self.tests] for value in values]
         if to_allow and any(None in row for row in fits):
             return False
-        if self.of_set == "any":
-            return any(any(row) is not self.negated for row in fits)
-        if self.of_set == "all":
-            return all(any(row) is not self.negated for row in fits)
-        return any(map(any, fits)) is not self.negated
+        held = [any(row) is not self.negated for row in fits]
+        return all(held) if self.of_set == "all" or (self.of_set == "" and to_allow) else any(held)
 
 
 def condition(operator: str, key: str, values: Sequence[str], *, variables: bool) -> Condition:
@@ -114,15 +113,18 @@ def _bool(value: str, _variables: bool) -> Test:
 
 def _ip(value: str, _variables: bool) -> Test:
     try:
-        network = ipaddress.ip_network(value)
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError(f"is {value}, which is no address and no CIDR block such as 203.0.113.0/24") from None
 
     def test(given: str, _keys: Keys) -> bool:
         try:
-            return ipaddress.ip_address(given) in network
+            address = ipaddress.ip_address(given)
         except ValueError:
             return False
+        # A socket that listens for both families shows a caller by IPv4 as ::ffff:203.0.113.7.
+        mapped = getattr(address, "ipv4_mapped", None)
+        return address in network or (mapped is not None and mapped in network)
 
     return test
 

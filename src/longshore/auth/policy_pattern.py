@@ -118,6 +118,7 @@ def _find(piece: str, text: str, at: int, end: int) -> int:
 
 def _value(variable: Variable, keys: Keys) -> str | None:
     values = keys(variable.key)
-    if values is not None and len(values) == 1:
-        return values[0]
-    return variable.default
+    if values is None:
+        return variable.default
+    # A NUL would stand for any character here; no name has one.
+    return values[0] if len(values) == 1 and _ANY_ONE not in values[0] else None
