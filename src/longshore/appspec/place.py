@@ -84,6 +84,8 @@ class Place:
             return False
         for name, key in self.node.repeated.items():
             self._at_key(name, key).warning("is given twice; the last one counts", "Keep one of them.")
+        if self.folds:
+            self._refuse_spellings(self.node)
         for key in self.node.odd_keys:
             self._at_key("?", key).warning("is a key that is no plain text; it is ignored", "Remove it.")
         if known:
@@ -121,6 +123,14 @@ class Place:
 
     def _at_key(self, name: str, key: Node) -> Place:
         return self._child(key, f"{self.key}.{name}" if self.key else name)
+
+    def _refuse_spellings(self, node: Mapping) -> None:
+        """The same key in two mixtures of cases: which one counts is anybody's guess (lambda_ecs_appspec.md A4)."""
+        spelled: dict[str, str] = {}
+        for name, key in node.keys.items():
+            first = spelled.setdefault(name.lower(), name)
+            if first != name:
+                self._at_key(name, key).error(f"is the key {first} once more", "Keep one of them.")
 
     def _warn_of_unknown(self, node: Mapping, known: tuple[str, ...]) -> None:
         plain = {_plain(name): name for name in known}
