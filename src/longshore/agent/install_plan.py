@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longshore.agent.errors import InstallError
-from longshore.agent.permissions import Change, Chmod, Chown, normal, resolve
+from longshore.agent.permissions import Change, Chmod, Chown, Semanage, Setfacl, normal, resolve
 from longshore.appspec import FileMapping, ServerAppSpec
 
 BEHAVIORS = ("DISALLOW", "OVERWRITE", "RETAIN")
@@ -224,3 +224,8 @@ def _official(step: Instruction) -> dict[str, object]:
             return {"type": "chmod", "mode": mode, "file": path}
         case Chown(owner, group, path):
             return {"type": "chown", "owner": owner, "group": group, "file": path}
+        case Setfacl(entries, path):
+            return {"type": "setfacl", "acl": [str(entry) for entry in entries], "file": path}
+        case Semanage(context, path):
+            said = {"user": context.user, "role": None, "type": context.type, "range": context.range}
+            return {"type": "semanage", "context": said, "file": path}

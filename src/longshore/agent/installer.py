@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from longshore.agent import staging, switch
+from longshore.agent import selinux, staging, switch
 from longshore.agent.errors import InstallError
 from longshore.agent.install_plan import plan
 from longshore.agent.layout import SWITCH, DeploymentPaths, Layout, write_atomically
@@ -21,14 +21,15 @@ def install(appspec: ServerAppSpec, paths: DeploymentPaths, default_behavior: st
     paths.cleanup.parent.mkdir(parents=True, exist_ok=True)
     settle(paths)
     earlier = read_cleanup(paths.cleanup)
-    made = plan(appspec, paths.archive, earlier, default_behavior)
+    made = plan(appspec, paths.archive, [line for line in earlier if line.startswith("/")], default_behavior)
     write_atomically(paths.plan, made.document())
     change = staging.stage(made, paths.cleanup, earlier, paths.directory)
     try:
         switch.write_down(change, paths)
     except OSError:
         paths.switch.unlink(missing_ok=True)
-        staging.take_away(paths.cleanup, earlier, [staged for staged, _ in change.renames])
+        rules = [line for line in change.cleanup if line.startswith(selinux.MARK)]
+        staging.take_away(paths.cleanup, earlier, [staged for staged, _ in (*change.renames, *change.kept)], rules)
         raise
     switch.carry_out(change, paths)
 
@@ -47,7 +48,7 @@ def settle(paths: DeploymentPaths) -> None:
         paths.switch.unlink()
     lines = read_cleanup(paths.cleanup)
     if staged := staging.left_behind(lines):
-        staging.take_away(paths.cleanup, [line for line in lines if line not in set(staged)], staged)
+        staging.take_away(paths.cleanup, [line for line in lines if line not in set(staged)], staged, [])
     return None
 
 
@@ -58,14 +59,17 @@ def settle_all(layout: Layout) -> None:
 
 
 def read_cleanup(path: Path) -> list[str]:
-    """The paths in a cleanup file, in creation order; an unterminated last line is dropped (agent.md 4.1.2)."""
+    """The lines of a cleanup file, in creation order: absolute paths, and marked SELinux rules (agent.md 2.4.5).
+
+    An unterminated last line is dropped (agent.md 4.1.2).
+    """
     try:
         text = os.fsdecode(path.read_bytes())
     except FileNotFoundError:
         return []
     lines = text.split("\n")[:-1]
     # Relative paths would depend on who reads them; neither agent writes any.
-    return [line for line in lines if line.startswith("/")]
+    return [line for line in lines if line.startswith(("/", f"{selinux.MARK}/"))]
 
 
 def find_appspec(archive: Path, named: str | None) -> Path:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from longshore.agent import acl, selinux
 from longshore.agent.errors import InstallError
-from longshore.appspec import Permission
+from longshore.appspec import AclEntry, Context, Permission
 
 
 class Chmod(NamedTuple):
@@ -27,28 +28,47 @@ class Chown(NamedTuple):
     path: str
 
 
-Change = Chmod | Chown
+class Setfacl(NamedTuple):
+    """Replace the access control list of a path."""
+
+    acl: tuple[AclEntry, ...]
+    path: str
+
+
+class Semanage(NamedTuple):
+    """Set the SELinux context of a path."""
+
+    context: Context
+    path: str
+
+
+Change = Chmod | Chown | Setfacl | Semanage
 
 
 def apply(change: Change, place: str) -> None:
-    """Make a change to what is, or will be, at its path; `place` is where that is now."""
-    match change:
-        case Chmod(mode, path):
-            try:
+    """Make a change to what will be at its path; `place` is where that is now."""
+    try:
+        match change:
+            case Chmod(mode, path):
+                what = f"cannot set mode {mode} of {path}"
                 os.chmod(place, int(mode, 8))  # noqa: PTH101
-            except OSError as error:
-                raise InstallError(f"cannot set mode {mode} of {path}: {error.strerror}") from None
-        case Chown(owner, group, path):
-            try:
+            case Chown(owner, group, path):
+                what = f"cannot give {path} to {owner or ''}:{group or ''}"
                 os.chown(place, owner_id(owner, 0), group_id(group, 0), follow_symlinks=False)
-            except OSError as error:
-                raise InstallError(f"cannot give {path} to {owner or ''}:{group or ''}: {error.strerror}") from None
+            case Setfacl(entries, path):
+                what = f"cannot set the access control list of {path}"
+                acl.replace(place, entries)
+            case Semanage(context, path):
+                what = f"cannot set the SELinux context of {path}"
+                selinux.label(place, context)
+    except OSError as error:
+        raise InstallError(f"{what}: {error.strerror}") from None
 
 
 def resolve(
     permissions: Iterable[Permission], files: dict[str, bool], made: Iterable[str], is_directory: Callable[[str], bool]
 ) -> list[Change]:
-    """Every chmod and chown the entries ask for, in order.
+    """Every change the entries ask for, in order.
 
     `files` are the copy targets and whether each is a symbolic link, `made` the directories this Install makes.
     What was there before is never touched (agent.md 4.4.3).
@@ -57,15 +77,17 @@ def resolve(
     claimed: dict[str, int] = {}
     found: list[Change] = []
     for entry in permissions:
-        _refuse_unsupported(entry)
-        for path in _matches(entry, files, directories, is_directory):
+        paths = list(_matches(entry, files, directories, is_directory))
+        if paths:
+            _check_host(entry)
+        for path in paths:
             if path in claimed:
                 raise InstallError(
                     f"permissions at AppSpec lines {claimed[path]} and {entry.line} both apply to {path}; "
                     "exclude it from one of them"
                 )
             claimed[path] = entry.line
-            found.extend(_changes(entry, path, is_link=files.get(path, False)))
+            found.extend(_changes(entry, path, is_link=files.get(path, False), is_directory=path in directories))
     return found
 
 
@@ -108,7 +130,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(parts), re.DOTALL)
 
 
-def _changes(entry: Permission, path: str, *, is_link: bool) -> Iterator[Change]:
+def _changes(entry: Permission, path: str, *, is_link: bool, is_directory: bool) -> Iterator[Change]:
     # Owner before mode, since chown takes a setuid bit away; the official order loses it (agent.md 4.4.10).
     if entry.owner is not None or entry.group is not None:
         owner_id(entry.owner, entry.line)
@@ -117,6 +139,15 @@ def _changes(entry: Permission, path: str, *, is_link: bool) -> Iterator[Change]
     # A link has no mode of its own; following it could change a file that is not ours (agent.md 10.15).
     if entry.mode is not None and not is_link:
         yield Chmod(entry.mode, path)
+    if entry.acls is not None and not is_link:
+        if not is_directory and any(each.is_default for each in entry.acls):
+            raise InstallError(
+                f"permissions at AppSpec line {entry.line}: a default entry of acls says what will be made in a "
+                f"directory, and {path} is a file; add 'type: [directory]' and give files an entry of their own"
+            )
+        yield Setfacl(entry.acls, path)
+    if entry.context is not None and not is_link:
+        yield Semanage(entry.context, path)
 
 
 def owner_id(name: str | None, line: int) -> int:
@@ -143,15 +174,24 @@ def group_id(name: str | None, line: int) -> int:
         raise InstallError(f"permissions at AppSpec line {line}: there is no group {name!r} on this host") from None
 
 
-def _refuse_unsupported(entry: Permission) -> None:
-    if entry.acls is not None:
+def _check_host(entry: Permission) -> None:
+    """Refuse, before anything is changed, what this host cannot do for any path."""
+    named: set[tuple[bool, str, int]] = set()
+    for each in entry.acls or ():
+        try:
+            whom = each.is_default, each.kind, acl.who(each)
+        except KeyError:
+            raise InstallError(
+                f"permissions at AppSpec line {entry.line}: acls name {each.name!r}, and there is no such {each.kind} "
+                "on this host"
+            ) from None
+        if whom in named:
+            raise InstallError(f"permissions at AppSpec line {entry.line}: acls say twice what {each} is about")
+        named.add(whom)
+    if entry.context is not None and not selinux.is_enabled():
         raise InstallError(
-            f"permissions at AppSpec line {entry.line}: acls are not supported yet; use owner, group, mode"
-        )
-    if entry.context is not None:
-        raise InstallError(
-            f"permissions at AppSpec line {entry.line}: SELinux contexts are not supported yet; "
-            "run restorecon or chcon in an AfterInstall hook"
+            f"permissions at AppSpec line {entry.line} set a context, and SELinux is not enabled on this host. "
+            "Remove the context, or deploy to hosts that have SELinux."
         )
 
 

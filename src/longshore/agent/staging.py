@@ -12,13 +12,13 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from longshore.agent import copying
+from longshore.agent import copying, selinux
 from longshore.agent.archive import remove_tree
 from longshore.agent.errors import InstallError
 from longshore.agent.install_plan import Copy, Mkdir, Plan
 from longshore.agent.layout import write_atomically
-from longshore.agent.permissions import Change, Chmod, Chown, apply
-from longshore.agent.switch import Switch, fresh_directory_mode
+from longshore.agent.permissions import Change, Semanage, apply
+from longshore.agent.switch import Switch
 
 #: Ends the name that something is staged under.
 SUFFIX = ".longshore-new"
@@ -32,12 +32,12 @@ class _Layout:
     places: dict[str, str] = field(default_factory=dict)
     #: Staged path → place: the topmost of each tree.
     renames: list[tuple[str, str]] = field(default_factory=list)
-    #: Directories of the last release that this one has too.
-    kept: list[str] = field(default_factory=list)
+    #: Directories of the last release that this one has too → an empty one, staged to show what they must become.
+    kept: dict[str, str] = field(default_factory=dict)
     #: Files that are renamed onto what is there.
     files: set[str] = field(default_factory=set)
 
-    def put(self, path: str) -> str:
+    def put(self, path: str) -> None:
         """Choose where to stage what will be at the path."""
         directory, _, name = path.rpartition("/")
         inside = self.places.get(directory)
@@ -47,7 +47,15 @@ class _Layout:
             place = _temporary(directory, name)
             self.renames.append((place, path))
         self.places[path] = place
-        return place
+
+    def keep(self, path: str) -> None:
+        """Let the directory stand: what is foreign in it stays."""
+        directory, _, name = path.rpartition("/")
+        self.kept[path] = _temporary(directory, name)
+
+    def staged(self) -> list[str]:
+        """The topmost of what is staged."""
+        return [*(place for place, _ in self.renames), *self.kept.values()]
 
 
 def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Switch:
@@ -56,16 +64,18 @@ def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Sw
     Raises:
         InstallError: something could not be made; nothing staged is left, and nothing else was touched.
     """
-    layout, changes = _lay_out(plan)
-    directory_mode = fresh_directory_mode()
-    write_cleanup(cleanup, [*earlier, *layout.places.values()])
+    layout = _lay_out(plan)
+    contexts = [(step.path, step.context) for step in plan.instructions if isinstance(step, Semanage)]
+    rules = [selinux.MARK + selinux.rule(path) for path, _ in contexts]
+    write_cleanup(cleanup, [*earlier, *layout.places.values(), *layout.kept.values(), *rules])
     # Modes are given when files are made; that is one call less for each.
     mask = os.umask(0)
     try:
         for step in plan.instructions:
-            _make(step, layout, directory_mode)
+            _make(step, layout, mask)
+        selinux.register(contexts)
     except (InstallError, OSError):
-        take_away(cleanup, earlier, [place for place, _ in layout.renames])
+        take_away(cleanup, earlier, layout.staged(), rules)
         raise
     finally:
         os.umask(mask)
@@ -73,18 +83,18 @@ def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Sw
     return Switch(
         deployment=os.fspath(deployment),
         removals=tuple(path for path in plan.removals if path not in onto and path not in layout.kept),
-        kept=tuple(layout.kept),
-        directory_mode=directory_mode,
+        kept=tuple((place, path) for path, place in layout.kept.items()),
         renames=tuple(layout.renames),
-        changes=changes,
-        cleanup=tuple(path for step in plan.instructions if (path := _made_by(step)) is not None),
+        unruled=tuple(line for line in earlier if line.startswith(selinux.MARK) and line not in set(rules)),
+        cleanup=(*(path for step in plan.instructions if (path := _made_by(step)) is not None), *rules),
     )
 
 
-def take_away(cleanup: Path, earlier: list[str], staged: list[str]) -> None:
+def take_away(cleanup: Path, earlier: list[str], staged: list[str], rules: list[str]) -> None:
     """Remove what is staged; the host is as it was."""
     for place in staged:
         remove_tree(Path(place))
+    selinux.forget(line for line in rules if line not in earlier)
     write_cleanup(cleanup, earlier)
 
 
@@ -98,41 +108,39 @@ def write_cleanup(cleanup: Path, lines: list[str]) -> None:
     write_atomically(cleanup, os.fsencode("".join(f"{line}\n" for line in lines)))
 
 
-def _lay_out(plan: Plan) -> tuple[_Layout, tuple[Change, ...]]:
+def _lay_out(plan: Plan) -> _Layout:
     layout = _Layout()
-    kept: set[str] = set()
-    later: list[Change] = []
     for step in plan.instructions:
         match step:
             case Mkdir(path):
                 if path.rpartition("/")[0] not in layout.places and _is_directory(path):
-                    layout.kept.append(path)
-                    kept.add(path)
+                    layout.keep(path)
                 else:
                     layout.put(path)
             case Copy(_, destination):
                 layout.put(destination)
                 layout.files.add(destination)
-            case Chmod(_, path) | Chown(_, _, path):
-                if path in kept:
-                    later.append(step)
-    return layout, tuple(later)
+    return layout
 
 
-def _make(step: Copy | Mkdir | Change, layout: _Layout, directory_mode: int) -> None:
+def _make(step: Copy | Mkdir | Change, layout: _Layout, mask: int) -> None:
     match step:
         case Copy(source, destination):
             _try(copying.copy, source, layout.places[destination], what=f"cannot copy to {destination}")
         case Mkdir(path):
-            if path in layout.places:
-                _try(_mkdir, directory_mode, layout.places[path], what=f"cannot make the directory {path}")
-        case Chmod(_, path) | Chown(_, _, path):
-            if path in layout.places:
-                apply(step, layout.places[path])
+            place = layout.kept.get(path) or layout.places[path]
+            _try(_mkdir, mask, place, what=f"cannot make the directory {path}")
+        case _:
+            apply(step, layout.kept.get(step.path) or layout.places[step.path])
 
 
-def _mkdir(mode: int, place: str) -> None:
-    os.mkdir(place, mode)  # noqa: PTH102
+def _mkdir(mask: int, place: str) -> None:
+    # The kernel passes the mask over where the parent's access control list says what new directories get.
+    os.umask(mask)
+    try:
+        os.mkdir(place)  # noqa: PTH102
+    finally:
+        os.umask(0)
 
 
 def _try(make: object, argument: object, place: str, *, what: str) -> None:

@@ -16,10 +16,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from longshore.agent.copying import own_ids
+from longshore.agent import acl, selinux
 from longshore.agent.errors import InstallError
 from longshore.agent.layout import DeploymentPaths, write_atomically
-from longshore.agent.permissions import Change, Chmod, Chown, apply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,31 +29,20 @@ class Switch:
     deployment: str
     #: Paths of the last release that go, children first.
     removals: tuple[str, ...]
-    #: Directories of the last release that the next one has too: they become as if made anew.
-    kept: tuple[str, ...]
-    #: Mode of a directory that the AppSpec says nothing about.
-    directory_mode: int
+    #: (staged path, its place) of directories that the last release has too: they stand, and become like the staged.
+    kept: tuple[tuple[str, str], ...]
     #: (staged path, its place).
     renames: tuple[tuple[str, str], ...]
-    #: Permissions of kept directories.
-    changes: tuple[Change, ...]
-    #: Every path of the next release, in the order they were made.
+    #: Lines of the last cleanup file whose SELinux rules go.
+    unruled: tuple[str, ...]
+    #: The next cleanup file: every path of the next release, in the order they were made, and its SELinux rules.
     cleanup: tuple[str, ...]
-
-
-def fresh_directory_mode() -> int:
-    """What mkdir(2) gives a directory here."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o777 & ~mask
 
 
 def write_down(change: Switch, paths: DeploymentPaths) -> None:
     """From here on the switch happens, whatever happens to us."""
     listed = paths.cleanup.read_bytes()
     noted = asdict(change) | {
-        # By name, so that a Chmod is told from a Chown again.
-        "changes": [[type(step).__name__, *step] for step in change.changes],
         "cleanup_file": _digest(listed),
         "cleanup_size": len(listed),
     }
@@ -71,10 +59,9 @@ def written_down(paths: DeploymentPaths) -> Switch | None:
         noted: dict[str, Any] = json.loads(paths.switch.read_bytes())
         now = paths.cleanup.read_bytes()
         size, digest = noted.pop("cleanup_size"), noted.pop("cleanup_file")
-        kinds = {"Chmod": Chmod, "Chown": Chown}
-        noted["changes"] = tuple(kinds[name](*rest) for name, *rest in noted["changes"])
-        noted["renames"] = tuple((staged, place) for staged, place in noted["renames"])
-        for name in ("removals", "kept", "cleanup"):
+        for name in ("renames", "kept"):
+            noted[name] = tuple((staged, place) for staged, place in noted[name])
+        for name in ("removals", "unruled", "cleanup"):
             noted[name] = tuple(noted[name])
         change = Switch(**noted)
     except (OSError, ValueError, TypeError, KeyError):
@@ -89,12 +76,11 @@ def carry_out(change: Switch, paths: DeploymentPaths) -> None:
     if all(os.path.lexists(staged) for staged, _ in change.renames):
         for path in change.removals:
             _remove(path)
-    for path in change.kept:
-        _make_anew(path, change.directory_mode)
+    for staged, path in change.kept:
+        _make_like(staged, path)
     for staged, place in change.renames:
         _rename(staged, place)
-    for step in change.changes:
-        apply(step, step.path)
+    selinux.forget(change.unruled)
     write_atomically(paths.last_successful, os.fsencode(change.deployment))
     # After this, what is written down counts no more (`written_down`): all of it is done.
     write_atomically(paths.cleanup, _lines(change.cleanup))
@@ -141,15 +127,33 @@ def _remove(path: str) -> None:
             raise InstallError(f"cannot remove {path} of the last release: {error.strerror}") from None
 
 
-def _make_anew(path: str, mode: int) -> None:
+def _make_like(staged: str, path: str) -> None:
+    """Give a directory that stands the owner, mode and lists of the one that is staged, which then goes."""
+    try:
+        like = os.lstat(staged)
+    except FileNotFoundError:
+        return
     try:
         there = os.lstat(path)
-        if (there.st_uid, there.st_gid) != own_ids():
-            os.chown(path, *own_ids(), follow_symlinks=False)
-        if stat.S_IMODE(there.st_mode) != mode:
-            os.chmod(path, mode)  # noqa: PTH101
+        if (there.st_uid, there.st_gid) != (like.st_uid, like.st_gid):
+            os.chown(path, like.st_uid, like.st_gid, follow_symlinks=False)
+        if there.st_mode != like.st_mode:
+            os.chmod(path, stat.S_IMODE(like.st_mode))  # noqa: PTH101
+        for name in (*acl.ATTRIBUTES, selinux.ATTRIBUTE):
+            _copy_attribute(name, staged, path)
+        os.rmdir(staged)  # noqa: PTH106
     except OSError as error:
         raise InstallError(f"cannot reset the directory {path} of the last release: {error.strerror}") from None
+
+
+def _copy_attribute(name: str, staged: str, path: str) -> None:
+    wanted = acl.read(staged, name)
+    if wanted == acl.read(path, name):
+        return
+    if wanted is None:
+        acl.remove(path, name)
+    else:
+        os.setxattr(path, name, wanted, follow_symlinks=False)
 
 
 def _rename(staged: str, place: str) -> None:

@@ -239,8 +239,11 @@ def test_permissions_never_touch_what_was_there_before(host: Host) -> None:
         ([{"object": "t", "mode": 644}, {"object": "t/s", "mode": 600}], "both apply to"),
         ([{"object": "t", "owner": "no-such-user"}], "no user 'no-such-user'"),
         ([{"object": "t", "group": "no-such-group"}], "no group 'no-such-group'"),
-        ([{"object": "t", "acls": ["u:root:rwx"]}], "acls are not supported yet"),
-        ([{"object": "t", "context": {"type": "t"}}], "SELinux contexts are not supported yet"),
+        ([{"object": "t", "acls": ["u:no-such-user:r"]}], "acls name 'no-such-user', and there is no such user"),
+        ([{"object": "t", "acls": ["g:no-such-group:r"]}], "there is no such group"),
+        ([{"object": "t", "acls": ["u:root:r", "u:0:w"]}], "acls say twice what user:0:-w- is about"),
+        ([{"object": "t", "acls": ["d:u:root:r"]}], "says what will be made in a directory"),
+        ([{"object": "t", "context": {"type": "t"}}], "SELinux is not enabled on this host"),
     ],
 )
 def test_permissions_that_cannot_be_are_refused_before_anything_is_changed(
