@@ -21,7 +21,7 @@ def create_access_key(call: Call, asked: dict[str, Any]) -> Any:
     if user is None and principals.is_taken(call.tx, account, "user", name):
         raise AwsError("InvalidInputException", f"There is a user whose name differs from {name} by case alone.")
     user = user or make_user(call, name)
-    if len(access_keys.held_in(call.tx, account, principal_arn=user.arn)) >= KEYS_PER_USER:
+    if len(access_keys.held_by(call.tx, account, "user", user.arn)) >= KEYS_PER_USER:
         raise AwsError(
             "LimitExceededException",
             f"{name} holds {KEYS_PER_USER} access keys already; delete one before making another.",
@@ -51,7 +51,7 @@ def delete_access_key(call: Call, asked: dict[str, Any]) -> Any:
     is_lasting = key is not None and key.expiration is None
     if key is None or not is_lasting or key.account != call.scope.account or key.kind != "user":
         raise AwsError("KeyDoesNotExistException", f"No user of this account holds the key {asked['accessKeyId']}.")
-    access_keys.remove(call.tx, call.scope.account, key.access_key_id)
+    access_keys.remove(call.tx, key)
 
 
 def _shown(key: AccessKey) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def _is_trusted(call: Call, key: Key, role: Principal, asked: dict[str, Any]) ->
         is_secure=call.request.is_secure,
         now=call.now,
         more={
+            "aws:resourceaccount": [role.account],
             "sts:rolesessionname": [asked["RoleSessionName"]],
             **({"sts:externalid": [asked["ExternalId"]]} if "ExternalId" in asked else {}),
         },

@@ -65,15 +65,21 @@ def request_keys(
             made.update(more or {})
         if (values := made.get(name)) is not None:
             return values
-        if name.startswith(_RESOURCE_TAG):
-            wanted = name.removeprefix(_RESOURCE_TAG)
-            return [value for tag, value in tags().items() if tag.lower() == wanted] or None
+        kind, _, wanted = name.partition("/")
+        if kind == "aws:principaltag":
+            return _valued(key.tags, wanted)
+        if kind in ("aws:resourcetag", "iam:resourcetag"):
+            return _valued(tags(), wanted)
         return None
 
     return find
 
 
-_RESOURCE_TAG = "aws:resourcetag/"
+def _valued(tags: Mapping[str, str], wanted: str) -> Sequence[str] | None:
+    """The values of a tag by its key in lower case; keys that differ by case are one to policies."""
+    return [value for tag, value in tags.items() if tag.lower() == wanted] or None
+
+
 _TYPES = {PrincipalKind.ROOT: "Account", PrincipalKind.USER: "User", PrincipalKind.ROLE: "AssumedRole"}
 
 
@@ -82,10 +88,13 @@ def _common(key: Key, region: str, source_ip: str, is_secure: bool, now: float) 
         "aws:principalarn": [key.identity_arn or key.principal_arn],
         "aws:principalaccount": [key.account],
         "aws:principaltype": [_TYPES.get(key.kind, "Service")],
+        "aws:principalisawsservice": ["false"],
+        "aws:resourceaccount": [key.account],
+        "aws:viaawsservice": ["false"],
         "aws:userid": [user_id(key)],
         "aws:requestedregion": [region],
         "aws:securetransport": ["true" if is_secure else "false"],
-        "aws:currenttime": [datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")],
+        "aws:currenttime": [_moment(now)],
         "aws:epochtime": [str(int(now))],
     }
     if source_ip:
@@ -94,7 +103,14 @@ def _common(key: Key, region: str, source_ip: str, is_secure: bool, now: float) 
         found["aws:username"] = [key.principal_arn.rpartition("/")[2]]
     if key.session_token is not None:
         found["aws:multifactorauthpresent"] = ["false"]
+    if key.issued_at is not None:
+        # By this the sessions of a role are revoked: a Deny of those that were issued before a moment.
+        found["aws:tokenissuetime"] = [_moment(key.issued_at)]
     return found
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def user_id(key: Key) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from longshore.auth.policy_document import Policy
@@ -41,6 +42,10 @@ class Key:
     session_token: str | None = None
     #: Epoch seconds at which a temporary key ends; None for a lasting one.
     expires_at: float | None = None
+    #: Epoch seconds at which a temporary key was issued; None for a lasting one.
+    issued_at: float | None = None
+    #: Those of the user or role.
+    tags: Mapping[str, str] = field(default_factory=dict)
     #: Those of the user or role.
     policies: tuple[Policy, ...] = ()
     #: What a session is limited to besides; None when it is not.

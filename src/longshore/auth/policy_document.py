@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from longshore.auth.policy_arn import ArnPattern, arn_pattern
 from longshore.auth.policy_condition import BadConditionError, Condition, condition
+from longshore.auth.policy_keys import is_heeded
 from longshore.auth.policy_pattern import BadPatternError, Pattern, pattern
 
 #: Variables have a meaning from this version on; a document without a version is of the older one.
@@ -171,6 +172,10 @@ def _conditions(given: object, where: str, *, variables: bool) -> Iterable[Condi
                 raise MalformedPolicyError(
                     f"Condition of {where} has the key {_shown(key)}; "
                     "keys are prefaced by a service, as in aws:SourceIp."
+                )
+            if not is_heeded(key.lower()):
+                raise MalformedPolicyError(
+                    f"Condition of {where} has the key {_shown(key)}, which no request here fills."
                 )
             texts = _strings(_as_texts(values), f"{operator} on {key} in {where}")
             try:

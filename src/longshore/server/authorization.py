@@ -40,6 +40,12 @@ class Authorizer:
         key = self._keys.find(call.caller.access_key_id, self._now())
         if key is None:
             raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
+        if key.session_token is not None and key.kind is not PrincipalKind.ROLE and _is_about_identity(call):
+            raise AwsError(
+                "UnrecognizedClientException",
+                "Credentials of GetSessionToken cannot see or change users, roles and keys: who steals them for an hour"
+                " must not stay. Sign with the lasting key, or assume a role.",
+            )
         if call.service == _COMMANDS:
             self._require_host(key, call)
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
@@ -80,7 +86,10 @@ def object_permissions(store: Store, usage: Usage, *, now: Callable[[], float]) 
         at = now()
         region = asked.region or "us-east-1"
         usage.note(key, region=region, service="s3", now=at)
-        if key.kind in (PrincipalKind.ROOT, PrincipalKind.SERVICE) and key.session_policies is None:
+        if key.kind is PrincipalKind.SERVICE:
+            # It presigns the bundles' URLs: whoever has one, or the key, can read and nothing else.
+            return None if asked.action in _READING else f"because the control plane itself needs no {asked.action}"
+        if key.kind is PrincipalKind.ROOT and key.session_policies is None:
             return None
         keys = request_keys(
             key, region=region, source_ip=asked.source, is_secure=asked.is_secure, now=at, more=asked.keys
@@ -108,6 +117,11 @@ def _needs(call: Call) -> Sequence[Need]:
     return table.get(call.operation, unknown)
 
 
+def _is_about_identity(call: Call) -> bool:
+    """IAM's own operations, and ours that are fronts to them."""
+    return any(action.startswith("iam:") for need in _needs(call) for action in need.actions)
+
+
 def _denied(message: str) -> AwsError:
     return AwsError("AccessDeniedException", message)
 
@@ -130,9 +144,12 @@ def _of_operation(call: Call, asked: Mapping[str, Any]) -> dict[str, Sequence[st
     if agent := call.headers.get("user-agent"):
         more["aws:useragent"] = [agent]
     tags = asked.get("tags") or asked.get("Tags") or ()
-    if tags and all(isinstance(tag, dict) for tag in tags):
-        more |= {f"aws:requesttag/{str(tag.get('Key')).lower()}": [str(tag.get("Value") or "")] for tag in tags}
-    tag_keys = [str(tag.get("Key")) for tag in tags] or [str(key) for key in asked.get("TagKeys") or ()]
+    requested: dict[str, list[str]] = {}
+    for tag in filter(None, tags):
+        # Keys that differ by case are one to policies, and what is given twice has two values.
+        requested.setdefault(f"aws:requesttag/{tag.get('Key', '').lower()}", []).append(tag.get("Value", ""))
+    more |= requested
+    tag_keys = [tag.get("Key", "") for tag in filter(None, tags)] or [str(key) for key in asked.get("TagKeys") or ()]
     if tag_keys:
         more["aws:tagkeys"] = tag_keys
     if call.service == "iam" and (arn := asked.get("PolicyArn")):
@@ -167,8 +184,12 @@ class _Rows:
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """The tags of a resource; none for what has none, or is not there."""
+        kind, _, name = arn.removeprefix(f"arn:aws:iam::{self._scope.account}:").partition("/")
 
         def look(tx: Transaction) -> Mapping[str, str]:
+            if kind in ("user", "role"):
+                found = principals.find(tx, self._scope.account, kind, name.rpartition("/")[2])  # type: ignore[arg-type]  # mypy does not narrow it
+                return found.tags if found is not None and found.arn == arn else {}
             return resource_tags.tags_at(tx, self._scope, arn)
 
         return self._store.read(look)

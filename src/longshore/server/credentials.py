@@ -57,7 +57,7 @@ def _write_private(path: Path, text: str) -> Path:
 
 def _get_or_make(tx: Transaction, account: str, arn: str, kind: PrincipalKind, now: float) -> AccessKey:
     # One that was made inactive is no way in.
-    held = [key for key in access_keys.held_in(tx, account, principal_arn=arn) if key.status == "Active"]
+    held = [key for key in access_keys.held_by(tx, account, kind.value, arn) if key.status == "Active"]
     if held:
         return held[0]
     key = AccessKey(

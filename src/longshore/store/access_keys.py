@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from longshore.store import wakeup
 from longshore.store.database import Transaction
@@ -66,29 +66,35 @@ def find(tx: Transaction, access_key_id: str) -> AccessKey | None:
     return AccessKey(**values)
 
 
-def held_in(tx: Transaction, account: str, *, principal_arn: str | None = None) -> list[AccessKey]:
-    """The account's lasting keys, oldest first; with `principal_arn`, one principal's."""
-    query = _lasting().where(access_keys.c.account == account)
-    if principal_arn is not None:
-        query = query.where(access_keys.c.principal_arn == principal_arn)
-    return _all(tx, query)
+def held_in(tx: Transaction, account: str, *wanted: ColumnElement[bool]) -> list[AccessKey]:
+    """The account's lasting keys, oldest first."""
+    lasting = (access_keys.c.account == account) & access_keys.c.expiration.is_(None)
+    order = (access_keys.c.create_time, access_keys.c.access_key_id)
+    rows = tx.execute(select(access_keys).where(lasting, *wanted).order_by(*order))
+    return [AccessKey(**row) for row in rows.mappings()]
 
 
-def _lasting() -> Select[*tuple[object, ...]]:
-    return (
-        select(access_keys)
-        .where(access_keys.c.expiration.is_(None))
-        .order_by(access_keys.c.create_time, access_keys.c.access_key_id)
-    )
+def held_by(tx: Transaction, account: str, kind: str, principal_arn: str) -> list[AccessKey]:
+    """One principal's lasting keys, oldest first. A user may have the ARN that the control plane goes by."""
+    return held_in(tx, account, access_keys.c.principal_arn == principal_arn, access_keys.c.kind == kind)
 
 
-def _all(tx: Transaction, query: Select[*tuple[object, ...]]) -> list[AccessKey]:
-    return [AccessKey(**row) for row in tx.execute(query).mappings()]
+def set_status(tx: Transaction, key: AccessKey, status: str) -> None:
+    """Make a lasting key Active or Inactive; whoever lost it has lost the sessions begun with it too."""
+    tx.execute(update(access_keys).where(access_keys.c.access_key_id == key.access_key_id).values(status=status))
+    tx.tell(wakeup.key(key.access_key_id))
+    if status != "Active":
+        _end_sessions(tx, key)
 
 
-def set_status(tx: Transaction, access_key_id: str, status: str) -> None:
-    tx.execute(update(access_keys).where(access_keys.c.access_key_id == access_key_id).values(status=status))
-    tx.tell(wakeup.key(access_key_id))
+def _end_sessions(tx: Transaction, key: AccessKey) -> None:
+    """End the sessions of whoever holds this key. Which of several keys began one is not kept: all end."""
+    table = access_keys.c
+    of_holder = (table.account == key.account) & (table.principal_arn == key.principal_arn) & (table.kind == key.kind)
+    temporary = of_holder & table.expiration.is_not(None)
+    for access_key_id in tx.execute(select(table.access_key_id).where(temporary)).scalars().all():
+        tx.tell(wakeup.key(access_key_id))
+    tx.execute(delete(access_keys).where(temporary))
 
 
 def used(tx: Transaction, access_key_id: str, *, now: float, region: str, service: str) -> None:
@@ -105,13 +111,11 @@ def rename_holder(tx: Transaction, principal_id: str, arn: str) -> None:
     tx.execute(update(access_keys).where(access_keys.c.principal_id == principal_id).values(principal_arn=arn))
 
 
-def remove(tx: Transaction, account: str, access_key_id: str) -> bool:
-    """Take a key away; False when the account has no such key."""
-    done = tx.execute(
-        delete(access_keys).where(access_keys.c.account == account, access_keys.c.access_key_id == access_key_id)
-    )
-    tx.tell(wakeup.key(access_key_id))
-    return done.rowcount > 0
+def remove(tx: Transaction, key: AccessKey) -> None:
+    """Take a lasting key away, and the sessions begun with it."""
+    tx.execute(delete(access_keys).where(access_keys.c.access_key_id == key.access_key_id))
+    tx.tell(wakeup.key(key.access_key_id))
+    _end_sessions(tx, key)
 
 
 def remove_all(tx: Transaction, principal_id: str) -> None:

@@ -112,6 +112,7 @@ def rename(tx: Transaction, user: Principal, *, name: str, path: str) -> None:
 def change(tx: Transaction, principal: Principal, **values: Any) -> None:
     """Set columns of a user or role: tags, trust_policy, description, max_session_duration."""
     tx.execute(update(iam_principals).where(iam_principals.c.id == principal.id).values(**values))
+    tx.tell(wakeup.principal(principal.id))
 
 
 def remove(tx: Transaction, principal: Principal) -> None:

@@ -311,3 +311,25 @@ def test_a_document_cut_or_changed_anywhere_is_read_or_refused(made: dict[str, A
     for broken in (text[:at], text[:at] + data.draw(st.characters()) + text[at + 1 :]):
         with suppress(MalformedPolicyError):
             identity_policy(broken)
+
+
+# Condition keys.
+
+
+@pytest.mark.parametrize(
+    "key", ["aws:SourceVpce", "AWS:username", "aws:PrincipalTag/Team", "iam:PassedToService", "ec2:Region", "s3:prefix"]
+)
+def test_a_condition_key_that_is_heeded_is_kept(key: str) -> None:
+    assert identity_policy(changed(Condition={"StringEquals": {key: "x"}}))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("aws:Referer", "aws:usrname", "aws:PrincipalTag", "aws:PrincipalTag/", "aws:RequestTag/${aws:username}"),
+        *("s3:ExistingObjectTag/team", "iam:Anything", "codedeploy:Application", "sts:RoleArn", "longshore:x"),
+    ],
+)
+def test_one_that_no_request_fills_is_refused_since_a_deny_would_lean_on_it_in_vain(key: str) -> None:
+    with pytest.raises(MalformedPolicyError, match="no request here fills"):
+        identity_policy(changed(Effect="Deny", Condition={"StringEquals": {key: "x"}}))

@@ -53,12 +53,12 @@ def update_access_key(call: Call, asked: dict[str, Any]) -> None:
     """An inactive key is refused at once, as if it were not there."""
     if asked["Status"] not in ("Active", "Inactive"):
         raise validation_error("Status must be Active or Inactive.")
-    access_keys.set_status(call.tx, _key(call, asked).access_key_id, asked["Status"])
+    access_keys.set_status(call.tx, _key(call, asked), asked["Status"])
 
 
 @writes("DeleteAccessKey")
 def delete_access_key(call: Call, asked: dict[str, Any]) -> None:
-    access_keys.remove(call.tx, call.scope.account, _key(call, asked).access_key_id)
+    access_keys.remove(call.tx, _key(call, asked))
 
 
 @reads("GetAccessKeyLastUsed")
@@ -86,8 +86,9 @@ def _holder(call: Call, asked: dict[str, Any]) -> Principal | None:
 
 
 def _held(call: Call, user: Principal | None) -> list[AccessKey]:
-    arn = f"arn:aws:iam::{call.scope.account}:root" if user is None else user.arn
-    return access_keys.held_in(call.tx, call.scope.account, principal_arn=arn)
+    account = call.scope.account
+    kind, arn = ("root", f"arn:aws:iam::{account}:root") if user is None else ("user", user.arn)
+    return access_keys.held_by(call.tx, account, kind, arn)
 
 
 def _key(call: Call, asked: dict[str, Any]) -> AccessKey:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.policy_document import MalformedPolicyError, Policy, identity_policy
 from longshore.auth.policy_managed import managed_policy
@@ -21,11 +23,12 @@ def load(tx: Transaction, access_key_id: str) -> Key | None:
         return None
     policies: tuple[Policy, ...] = ()
     identity_arn = kept.principal_arn
+    tags: Mapping[str, str] = {}
     if kept.principal_id is not None:
         principal = principals.get(tx, kept.principal_id)
         if principal is None:
             return None
-        identity_arn = principal.arn
+        identity_arn, tags = principal.arn, principal.tags
         inline, attached = principals.documents(tx, principal.id)
         managed = [found.policy for arn in attached if (found := managed_policy(arn)) is not None]
         policies = (*map(_read, inline), *managed)
@@ -40,6 +43,8 @@ def load(tx: Transaction, access_key_id: str) -> Key | None:
         identity_arn=identity_arn,
         session_token=kept.session_token,
         expires_at=kept.expiration,
+        issued_at=None if kept.expiration is None else kept.create_time,
+        tags=tags,
         policies=policies,
         session_policies=None if limits is None else tuple(map(_read, limits)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from longshore.api.iam.errors import already_exists, delete_conflict, limit_exceeded
+from longshore.api.iam.errors import already_exists, delete_conflict, limit_exceeded, validation_error
 from longshore.api.iam.existing import existing, refuse_boundary, shown_tags, tags_of
 from longshore.api.iam.pages import page, page_of
 from longshore.api.operations import Call, reads, writes
@@ -42,6 +42,8 @@ def make_user(call: Call, name: str, *, path: str = "/", tags: dict[str, str] | 
 def get_user(call: Call, asked: dict[str, Any]) -> Any:
     """The user named, or the caller; the account's owner is a user without a name."""
     name = asked.get("UserName") or call.user_name
+    if name is None and call.is_of_a_role:
+        raise validation_error("Must specify userName when calling with non-User credentials")
     if name is None:
         account = call.scope.account
         return {"User": {"Path": "/", "UserName": "", "UserId": account, "Arn": call.caller, "CreateDate": 0.0}}
@@ -81,7 +83,7 @@ def update_user(call: Call, asked: dict[str, Any]) -> None:
 @writes("DeleteUser")
 def delete_user(call: Call, asked: dict[str, Any]) -> None:
     user = existing(call, "user", asked["UserName"])
-    if access_keys.held_in(call.tx, call.scope.account, principal_arn=user.arn):
+    if access_keys.held_by(call.tx, call.scope.account, "user", user.arn):
         raise delete_conflict("Cannot delete entity, must delete access keys first.")
     require_no_policies(call, user)
     principals.remove(call.tx, user)
