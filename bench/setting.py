@@ -83,7 +83,16 @@ class Server:
 @contextlib.contextmanager
 def server(directory: Path) -> Iterator[Server]:
     """A server whose data is in `directory`."""
-    argv = [program("longshore"), "server", "--data-dir", str(directory / "data"), "--listen", "127.0.0.1:0"]
+    argv = [
+        program("longshore"),
+        "server",
+        "--data-dir",
+        str(directory / "data"),
+        "--listen",
+        "127.0.0.1:0",
+        "--log-level",
+        "warning",
+    ]
     said = directory / "server.out"
     with process(argv, output=said) as running:
         exports = _exports(running, said)
@@ -135,7 +144,6 @@ def environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
-        "LONGSHORE_LOG_LEVEL": "warning",
     }
 
 

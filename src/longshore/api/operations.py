@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import structlog
-
 from longshore.api import recording
 from longshore.api.limits import Limits
-from longshore.domain.audit import Entry
 from longshore.domain.ids import Scope
 from longshore.store import audit
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Handler
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,13 +84,23 @@ def handlers(
     store: Store, modules: tuple[ModuleType, ...], *, limits: Limits, page_secret: bytes
 ) -> Mapping[str, Handler]:
     """Collect the operations of these modules as the wire wants them, by operation name."""
-    found: dict[str, Handler] = {}
+    return {
+        operation.name: _handler(store, operation, body, limits, page_secret)
+        for operation, body in _operations(modules)
+    }
+
+
+def changes(modules: Iterable[ModuleType]) -> frozenset[str]:
+    """The names of those operations of these modules that may change rows."""
+    return frozenset(operation.name for operation, _ in _operations(modules) if operation.writes)
+
+
+def _operations(modules: Iterable[ModuleType]) -> Iterator[tuple[_Operation, Body]]:
     for module in modules:
         for body in vars(module).values():
             operation = getattr(body, "__operation__", None)
             if isinstance(operation, _Operation) and body.__module__ == module.__name__:
-                found[operation.name] = _handler(store, operation, body, limits, page_secret)
-    return found
+                yield operation, body
 
 
 def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, page_secret: bytes) -> Handler:
@@ -103,8 +108,6 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
 
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any] | None:
         scope = Scope(call.caller.account, call.caller.region)
-
-        done: list[Entry] = []
 
         def work(tx: Transaction) -> Any:
             reply = body(
@@ -120,14 +123,10 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
                 asked,
             )
             if operation.writes:
-                entry = recording.success(call, asked, reply)
-                audit.append(tx, entry)
-                done.append(entry)
+                audit.append(tx, recording.success(call, asked, reply))
             return reply
 
         reply: Mapping[str, Any] | None = await run(work)
-        for entry in done[-1:]:
-            log.info("call", **recording.as_logged(entry))
         return reply
 
     return handle

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from longshore.domain.audit import Entry, Outcome, resources_in, to_the_millisecond
-from longshore.wire.service import Call, Refusal
+from longshore.wire.service import Answered, Call
 
 #: How the ids of access keys look: what a caller who is not verified claims is kept only if it cannot be a secret.
 _ACCESS_KEY_ID = re.compile(r"Credential=((?:AKIA|ASIA)[A-Z2-7]{16})/")
@@ -30,14 +30,14 @@ def success(call: Call, asked: Mapping[str, Any], reply: Mapping[str, Any] | Non
     )
 
 
-def refusal(refused: Refusal, account: str) -> Entry:
+def refusal(refused: Answered, account: str) -> Entry:
     """A call that was answered with an error; `account` is whose it is where nobody was identified."""
     caller = refused.caller
     claimed = _ACCESS_KEY_ID.search(refused.headers.get("authorization", ""))
     return Entry(
         account=caller.account if caller else account,
         time=to_the_millisecond(refused.now),
-        outcome=Outcome.FAILED if refused.error.status >= 500 else Outcome.REFUSED,
+        outcome=Outcome.FAILED if refused.status >= 500 else Outcome.REFUSED,
         region=caller.region if caller else None,
         principal_arn=caller.arn if caller else None,
         access_key_id=caller.access_key_id if caller else claimed and claimed[1],
@@ -45,23 +45,6 @@ def refusal(refused: Refusal, account: str) -> Entry:
         request_id=refused.request_id,
         service=refused.service or None,
         operation=refused.operation or None,
-        error_code=refused.error.code,
+        error_code=refused.code,
         resources=resources_in(refused.given),
     )
-
-
-def as_logged(entry: Entry) -> dict[str, Any]:
-    """The same, as a line of the log has it."""
-    fields = {
-        "request_id": entry.request_id,
-        "service": entry.service,
-        "operation": entry.operation,
-        "code": entry.error_code,
-        "principal": entry.principal_arn,
-        "source": entry.source,
-        "count": entry.count if entry.count > 1 else None,
-        # By the name that the engine's lines have for it.
-        "deployment": next((value for name, value in entry.resources if name == "deploymentId"), None),
-        "resources": [f"{name}={value}" for name, value in entry.resources] or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}

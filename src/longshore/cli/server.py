@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from longshore.server.logs import LogFormat, LogLevel
+
 
 def server(
     data_dir: Annotated[Path, typer.Option(help="Where everything is kept; made if it is not there.")] = Path("data"),
@@ -27,6 +29,12 @@ def server(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Another number for a limit, e.g. applications=5000. Repeatable."),
     ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Of the lines on standard error; text on a terminal, else json.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(help="The least that is logged; info has every change and refusal, debug every call.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Run the control plane: CodeDeploy's API, the agents' service and object storage on one port.
 
@@ -52,6 +60,8 @@ def server(
             tls_key=tls_key,
             insecure=insecure,
             limits=with_changes(limit or ()),
+            log_format=log_format,
+            log_level=log_level,
         )
     except (SettingsError, LimitError) as error:
         typer.echo(f"longshore server: {error}", err=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from longshore.domain.redaction import redacted
+
 #: What the first record carries as the hash of the one before it.
 BEGINNING = "0" * 64
 
@@ -151,7 +153,9 @@ def resources_in(*members: Mapping[str, Any] | None) -> tuple[tuple[str, str], .
     found: dict[tuple[str, str], None] = {}
     for each in members:
         for name, value in _names(each or {}):
-            found[name, value[:_LONGEST]] = None
+            # People put a token into the address of a repository.
+            kept = redacted(value) if name == "repository" else value
+            found[name, kept[:_LONGEST]] = None
             if len(found) == _MOST:
                 return tuple(found)
     return tuple(found)

@@ -30,7 +30,7 @@ from longshore.api.iam import access_keys as iam_access_keys
 from longshore.api.iam import errors as iam_errors
 from longshore.api.iam import policies, roles, users
 from longshore.api.limits import Limits
-from longshore.api.operations import handlers
+from longshore.api.operations import changes, handlers
 from longshore.commands import envelope
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
@@ -70,11 +70,12 @@ CODEDEPLOY_OPERATIONS = (
     resource_tags,
     connections,
 )
-
+IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
+STS_OPERATIONS = (sts,)
+LONGSHORE_OPERATIONS = (access_keys, audit_records)
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})
-IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,11 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         Gate(keys, usage, now=time.time).authenticate,
         Authorizer(store, keys, now=time.time),
         now=time.time,
-        observer=Observing(metrics, refusals),
+        observer=Observing(
+            metrics,
+            refusals,
+            changes=changes([*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LONGSHORE_OPERATIONS]),
+        ),
     )
     s3 = S3(
         ObjectStore(settings.data_dir / "onebox" / "s3"),
@@ -199,7 +204,7 @@ def _commands(commands: Commands) -> Service:
 def _longshore(store: Store, limits: Limits, page_secret: bytes) -> Service:
     return Service(
         model=models.load("longshore"),
-        handlers=handlers(store, (access_keys, audit_records), limits=limits, page_secret=page_secret),
+        handlers=handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret),
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
@@ -219,7 +224,7 @@ def _iam(store: Store, limits: Limits, page_secret: bytes) -> Service:
 def _sts(store: Store, limits: Limits, page_secret: bytes) -> Service:
     return Service(
         model=models.load("sts"),
-        handlers=handlers(store, (sts,), limits=limits, page_secret=page_secret),
+        handlers=handlers(store, STS_OPERATIONS, limits=limits, page_secret=page_secret),
         explain=iam_errors.explain,
         signing_names=frozenset({"sts"}),
         target_prefixes=frozenset(),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import resource
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import structlog
 import uvicorn
 
+from longshore.server import logs
 from longshore.server.app import ControlPlane, build
 from longshore.server.credentials import write_credentials, write_metrics_token
 from longshore.server.http import Protocol
@@ -34,7 +33,7 @@ _KEEP_ALIVE = 120
 
 def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
-    _log_to_stderr()
+    logs.configure(settings.log_format, settings.log_level)
     _allow_many_connections()
     listening = _bind(settings)
     port: int = listening.getsockname()[1]
@@ -138,26 +137,3 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _log_to_stderr() -> None:
-    # Tracebacks without the values of variables: those hold signatures and keys.
-    plain = structlog.dev.plain_traceback
-    render: Any = (
-        structlog.dev.ConsoleRenderer(exception_formatter=plain)
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
-    level = os.environ.get("LONGSHORE_LOG_LEVEL", "info")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *([] if sys.stderr.isatty() else [structlog.processors.format_exc_info]),
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

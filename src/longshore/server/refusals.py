@@ -13,7 +13,7 @@ from longshore.api import recording
 from longshore.domain.audit import Entry
 from longshore.store import audit
 from longshore.store.database import Store
-from longshore.wire.service import Refusal
+from longshore.wire.service import Answered
 
 log = structlog.get_logger()
 
@@ -64,27 +64,31 @@ class Refusals:
         self._allowances: dict[str | None, Allowance] = {}
         self._floods: dict[tuple[str | None, str], _Flood] = {}
 
-    async def record(self, refused: Refusal) -> None:
-        """Record this refusal, or count it if its caller has had too many of late."""
+    def are_few(self, refused: Answered) -> bool:
+        """Whether this refusal is to be recorded by itself; it takes one from its caller's allowance."""
+        who = refused.caller.arn if refused.caller is not None else None
+        return self._allowance(who, refused.now).take(refused.now)
+
+    async def record(self, refused: Answered) -> None:
+        """Record this refusal."""
+        async with asyncio.timeout(_PATIENCE):
+            await self._append(recording.refusal(refused, self._account))
+
+    def count(self, refused: Answered) -> None:
+        """Count this refusal, to be recorded together with others alike."""
         entry = recording.refusal(refused, self._account)
-        who = entry.principal_arn
-        if self._allowance(who, refused.now).take(refused.now):
-            log.info("call_refused", **recording.as_logged(entry))
-            async with asyncio.timeout(_PATIENCE):
-                await self._append(entry)
-            return
         # Whatever differs from call to call is left out of a count.
         alike = replace(
             entry, access_key_id=None, source=None, request_id=None, service=None, operation=None, resources=()
         )
-        self._floods.setdefault((who, refused.error.code), _Flood(alike)).count += 1
+        self._floods.setdefault((entry.principal_arn, refused.code), _Flood(alike)).count += 1
 
     async def tell_of_floods(self) -> None:
         """Record what was only counted so far."""
         floods, self._floods = self._floods, {}
         for flood in floods.values():
             entry = replace(flood.first, count=flood.count)
-            log.warning("calls_refused", **recording.as_logged(entry))
+            log.warning("requests_refused", code=entry.error_code, principal=entry.principal_arn, count=entry.count)
             await self._append(entry)
 
     @contextlib.asynccontextmanager

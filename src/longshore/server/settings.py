@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from longshore.api.limits import Limits
+from longshore.server.logs import LogFormat, LogLevel
 
 
 class SettingsError(Exception):
@@ -35,6 +36,9 @@ class Settings:
     insecure: bool = False
     #: How much of everything an account may have.
     limits: Limits = field(default_factory=Limits)
+    #: None: text on a terminal, else JSON.
+    log_format: LogFormat | None = None
+    log_level: LogLevel = LogLevel.INFO
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9]{12}", self.account_id):

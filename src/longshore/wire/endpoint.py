@@ -23,7 +23,7 @@ from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
 from longshore.wire.protocol import Answer, Codec, MalformedError, Protocol, Request
 from longshore.wire.rpc_v2_cbor import RpcV2Cbor
-from longshore.wire.service import Authorizer, AwsError, Call, Caller, Handler, Observer, Refusal, Service
+from longshore.wire.service import Answered, Authorizer, AwsError, Call, Caller, Handler, Observer, Service
 
 log = structlog.stdlib.get_logger()
 
@@ -63,7 +63,7 @@ class _Operation:
 class _Known:
     """What is known of a request so far, for its observer."""
 
-    __slots__ = ("call", "given", "headers", "id", "is_secure", "operation", "source")
+    __slots__ = ("call", "given", "headers", "id", "is_secure", "operation", "output", "source")
 
     def __init__(self, scope: Scope, headers: Mapping[str, str]) -> None:
         self.id = _request_id()
@@ -73,12 +73,32 @@ class _Known:
         self.operation: _Operation | None = None
         self.call: Call | None = None
         self.given: Mapping[str, Any] | None = None
+        self.output: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> tuple[str, str]:
         """The service and operation; "" for what is not known."""
         known = self.operation
         return (known.service.model.service_name, known.model.name) if known is not None else ("", "")
+
+    def answered(self, status: int, error: AwsError | None, now: float, seconds: float) -> Answered:
+        """All of it, now that there is an answer."""
+        service, operation = self.name
+        call = self.call
+        return Answered(
+            request_id=self.id,
+            now=now if call is None else call.now,
+            seconds=seconds,
+            status=status,
+            error=error,
+            source=self.source,
+            service=service,
+            operation=operation,
+            headers=self.headers,
+            caller=None if call is None else call.caller,
+            given=self.given,
+            output=self.output,
+        )
 
 
 class Endpoint:
@@ -112,7 +132,7 @@ class Endpoint:
         known = _Known(scope, _headers(scope["headers"]))
         query = scope["query_string"].decode("latin-1")
         protocol = self._protocol(known.headers, query)
-        asked = code = ""
+        asked = ""
         failure: AwsError | None = None
         try:
             path = scope.get("raw_path") or scope["path"].encode()
@@ -130,10 +150,8 @@ class Endpoint:
             log.exception("request_failed", request_id=known.id, target=asked, code="InternalFailure")
             failure = AwsError("InternalFailure", f"The server failed; its log says why under {known.id}.", 500)
         if failure is not None:
-            code = failure.code
             answer = protocol.error(failure, known.id, known.operation and known.operation.model)
-            await self._tell(known, failure)
-        self._observer.answered(*known.name, code, time.perf_counter() - began)
+        await self._tell(known.answered(answer.status, failure, self._now(), time.perf_counter() - began))
         await _send(send, known.id, answer)
 
     async def _answer(self, known: _Known, operation: _Operation, request: Request, receive: Receive) -> bytes:
@@ -167,26 +185,17 @@ class Endpoint:
             output = await _unless_gone(operation.handler(call, given), receive)
         else:
             output = await operation.handler(call, given)
+        known.output = output
         return operation.codec.encode(output or {}, known.id)
 
-    async def _tell(self, known: _Known, error: AwsError) -> None:
-        """Let the observer know of an error; what goes wrong there must not cost the client its answer."""
-        service, operation = known.name
-        refusal = Refusal(
-            error=error,
-            request_id=known.id,
-            now=self._now(),
-            source=known.source,
-            service=service,
-            operation=operation,
-            headers=known.headers,
-            caller=known.call.caller if known.call is not None else None,
-            given=known.given,
-        )
+    async def _tell(self, answer: Answered) -> None:
+        """Let the observer know; what goes wrong there must not cost the client its answer."""
         try:
-            await self._observer.refused(refusal)
+            self._observer.answered(answer)
+            if answer.error is not None:
+                await self._observer.refused(answer)
         except Exception:
-            log.exception("refusal_not_recorded", request_id=known.id, code=error.code)
+            log.exception("answer_not_recorded", request_id=answer.request_id, code=answer.code)
 
     def _protocol(self, headers: Mapping[str, str], query: str) -> Protocol:
         """The protocol of a request; one that is in none is answered in JSON."""

@@ -56,13 +56,17 @@ class AwsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
-    """A request that is about to be answered with an error."""
+class Answered:
+    """A request that has its answer, and what is known of it."""
 
-    error: AwsError
     request_id: str
-    #: Epoch seconds.
+    #: Epoch seconds at which it came, and how many seconds the answer took.
     now: float
+    seconds: float
+    #: Of HTTP.
+    status: int
+    #: None when it did what was asked.
+    error: AwsError | None
     #: The address it came from, as the connection has it; "" where there is none.
     source: str
     #: Names of the model; "" where the request named nothing that is known.
@@ -73,15 +77,21 @@ class Refusal:
     caller: Caller | None
     #: The decoded input; None when it was not looked at, or not fit to be.
     given: Mapping[str, Any] | None
+    output: Mapping[str, Any] | None
+
+    @property
+    def code(self) -> str:
+        """The error's, or ""."""
+        return self.error.code if self.error is not None else ""
 
 
 class Observer:
     """Hears of every answer of an endpoint. This one does nothing with it."""
 
-    def answered(self, service: str, operation: str, code: str, seconds: float) -> None:
-        """A request was answered after so long; `code` is "" or the error's. On the path of every call: be quick."""
+    def answered(self, answer: Answered) -> None:
+        """A request is about to be answered. On the path of every call: be quick."""
 
-    async def refused(self, refusal: Refusal) -> None:
+    async def refused(self, answer: Answered) -> None:
         """A request is about to be answered with an error; the answer waits for this."""
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from longshore import models
 from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import MAX_BODY, MAX_DROPPED, Endpoint, Message
-from longshore.wire.service import AwsError, Call, Caller, Observer, Refusal, Service
+from longshore.wire.service import Answered, AwsError, Call, Caller, Observer, Service
 
 CALLER = Caller(account="000000000000", region="us-east-1", arn="arn:aws:iam::000000000000:root", access_key_id="AK")
 TARGET = "Longshore_20261123"
@@ -69,15 +69,15 @@ class Heard(Observer):
     """What an observer heard."""
 
     answers: list[tuple[str, str, str]] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[Answered] = field(default_factory=list)
     error: Exception | None = None
 
-    def answered(self, service: str, operation: str, code: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.answers.append((service, operation, code))
+    def answered(self, answer: Answered) -> None:
+        assert answer.seconds >= 0
+        self.answers.append((answer.service, answer.operation, answer.code))
 
-    async def refused(self, refusal: Refusal) -> None:
-        self.refusals.append(refusal)
+    async def refused(self, answer: Answered) -> None:
+        self.refusals.append(answer)
         if self.error:
             raise self.error
 
@@ -384,4 +384,4 @@ def test_an_observer_that_fails_costs_nobody_an_answer() -> None:
     with capture_logs() as logs:
         answered = answer(endpoint(Handlers(), observer=Heard(error=OSError("disk full"))), body=b"{}")
     assert answered.code == "InvalidInputException"
-    assert [line["event"] for line in logs] == ["refusal_not_recorded"]
+    assert [line["event"] for line in logs] == ["answer_not_recorded"]
