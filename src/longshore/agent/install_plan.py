@@ -60,6 +60,39 @@ def plan(appspec: ServerAppSpec, archive: Path, earlier: list[str], default_beha
     return Plan(removals=tuple(after_cleanup.removals), instructions=(*planner.steps, *changes))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """What an Install would make on a host that has nothing yet."""
+
+    #: Every file, and whether it is a symbolic link.
+    files: dict[str, bool]
+    directories: dict[str, None]
+    #: Of the entries of `files` that cannot be installed: their place in the list, and why.
+    refused: tuple[tuple[int, str], ...]
+
+
+def rehearse(appspec: ServerAppSpec, archive: Path) -> Rehearsal:
+    """Plan without a host: what a revision would install anywhere, and all that it could install nowhere."""
+    planner = _Planner(os.fspath(archive), _BareHost(), "DISALLOW")
+    refused = []
+    for place, mapping in enumerate(appspec.files):
+        try:
+            planner.add(mapping)
+        except InstallError as error:
+            refused.append((place, str(error)))
+    return Rehearsal(files=planner.files, directories=planner.directories, refused=tuple(refused))
+
+
+class _BareHost:
+    """A host without files."""
+
+    def lstat(self, path: str) -> os.stat_result | None:  # noqa: ARG002
+        return None
+
+    def __call__(self, path: str) -> bool:  # noqa: ARG002
+        return False
+
+
 class _AfterCleanup:
     """The file system as it will be when the last release has been removed."""
 
@@ -102,10 +135,10 @@ class _AfterCleanup:
 class _Planner:
     """Turns `files` into steps (agent.md 4.2, 4.3)."""
 
-    def __init__(self, archive: str, after_cleanup: _AfterCleanup, behavior: str) -> None:
+    def __init__(self, archive: str, there: _AfterCleanup | _BareHost, behavior: str) -> None:
         self._archive = archive
         self._real_archive = os.path.realpath(archive)
-        self._there = after_cleanup
+        self._there = there
         self._behavior = behavior
         self.steps: list[Mkdir | Copy] = []
         #: Copy targets, and whether each is a symbolic link.

@@ -77,7 +77,7 @@ def resolve(
     claimed: dict[str, int] = {}
     found: list[Change] = []
     for entry in permissions:
-        paths = list(_matches(entry, files, directories, is_directory))
+        paths = list(matches(entry, files, directories, is_directory))
         if paths:
             _check_host(entry)
         for path in paths:
@@ -91,9 +91,10 @@ def resolve(
     return found
 
 
-def _matches(
+def matches(
     entry: Permission, files: dict[str, bool], made: dict[str, None], is_directory: Callable[[str], bool]
 ) -> Iterator[str]:
+    """The paths of this Install that an entry applies to (agent.md 4.4.2–4.4.6)."""
     target = normal(entry.object)
     if target in files:
         if "file" not in entry.type:
