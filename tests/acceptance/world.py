@@ -110,7 +110,9 @@ class ControlPlane:
 
     # Clients.
 
-    def run(self, *words: str | Path, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str | Path, cwd: Path | None = None, check: bool = True, stdin: Any = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run one of our commands or the aws CLI, pointed here by the export lines alone."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | self.environ
         # The models of the botocore we serve: the CLI brings a copy that may be older and know fewer options.
@@ -119,6 +121,7 @@ class ControlPlane:
             [str(BIN / words[0]), *map(str, words[1:])],
             env=environ,
             cwd=cwd,
+            stdin=stdin,
             text=True,
             capture_output=True,
             timeout=120,

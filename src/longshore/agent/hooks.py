@@ -129,6 +129,8 @@ def environment_of(specification: Specification, event: str, inherited: Mapping[
             "BUNDLE_ETAG": revision.etag,
         }
         variables |= {name: value for name, value in bundle.items() if value is not None}
+    elif revision.commit:
+        variables["BUNDLE_COMMIT"] = revision.commit
     return {name: value for name, value in variables.items() if "\0" not in value}
 
 

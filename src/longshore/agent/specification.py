@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,19 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class Revision:
     """What is deployed."""
 
-    #: "S3", "GitHub", "Local File" or "Local Directory".
+    #: "S3", "GitHub", "Git", "Local File" or "Local Directory".
     kind: str
-    #: tar, tgz or zip.
+    #: tar, tgz or zip; directory for a local one.
     bundle_type: str
     bucket: str = ""
     key: str = ""
     version: str | None = None
     etag: str | None = None
+    #: GitHub's `owner/name`, or the URL that git fetches from.
+    repository: str = ""
+    commit: str = ""
+    #: Lets GitHub's API show a private repository; a credential, never logged.
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +172,7 @@ def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specifi
         group_id=group_id,
         group_name=_needed(values, "DeploymentGroupName"),
         application=_needed(values, "ApplicationName"),
-        revision=_revision(_optional_object(values, "Revision")),
+        revision=_revision(values),
         bundle_url=_text(ours, "BundleUrl"),
         bundle_sha256=sha256.lower() if sha256 else None,
         bundle_size=size,
@@ -181,9 +186,10 @@ def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specifi
 
 
 def _revision(values: dict[str, Any]) -> Revision:
-    kind = _text(values, "RevisionType")
+    revision = _optional_object(values, "Revision")
+    kind = _text(revision, "RevisionType")
     if kind == "S3":
-        s3 = _optional_object(values, "S3Revision")
+        s3 = _optional_object(revision, "S3Revision")
         bundle_type = _needed(s3, "BundleType").lower()
         if bundle_type not in BUNDLE_TYPES:
             raise SpecificationError(f"BundleType {bundle_type!r} is not one of {', '.join(BUNDLE_TYPES)}")
@@ -199,8 +205,24 @@ def _revision(values: dict[str, Any]) -> Revision:
         # The official agent takes them from anybody (agent.md 1.6.4).
         raise SpecificationError(f"the revision type is {kind}; only longshore local deploys what lies on the host")
     if kind == "GitHub":
-        return Revision(kind=kind, bundle_type="tar")
+        return _github(_optional_object(revision, "GitHubRevision"), _text(values, "GitHubAccessToken"))
+    if kind == "Git":
+        git = _optional_object(revision, "GitRevision")
+        return Revision(kind=kind, bundle_type="tar", repository=_needed(git, "Url"), commit=_needed(git, "CommitId"))
     raise SpecificationError(f"the revision type {kind!r} is not known")
+
+
+def _github(github: dict[str, Any], token: str | None) -> Revision:
+    bundle_type = (_text(github, "BundleType") or "tar").lower()
+    if bundle_type not in ("tar", "zip"):
+        raise SpecificationError(f"BundleType {bundle_type!r} is not one of tar, zip, which GitHub makes")
+    return Revision(
+        kind="GitHub",
+        bundle_type=bundle_type,
+        repository=f"{_needed(github, 'Account')}/{_needed(github, 'Repository')}",
+        commit=_needed(github, "CommitId"),
+        token=token,
+    )
 
 
 def _appspec_filename(said: str | None) -> str | None:

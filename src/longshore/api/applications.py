@@ -110,8 +110,8 @@ def _info(application: Application) -> ApplicationInfoTypeDef:
             "applicationId": application.id,
             "applicationName": application.name,
             "createTime": application.create_time,
-            # No GitHub account can be connected to an application here (S1.18).
-            "linkedToGitHub": False,
+            "linkedToGitHub": application.github_token_name is not None,
+            **({"gitHubAccountName": application.github_token_name} if application.github_token_name else {}),
             "computePlatform": application.compute_platform.value,
         },
     )

@@ -11,7 +11,7 @@ from longshore.api.existing import existing_application
 from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page
 from longshore.domain.config import ComputePlatform
-from longshore.domain.revision import describe, identity
+from longshore.domain.revision import describe, git_url, identity
 from longshore.store import revisions
 from longshore.store.revisions import Listing, Revision, SortBy
 from longshore.wire.pagination import Position
@@ -51,7 +51,7 @@ _BUNDLES = {
     ComputePlatform.LAMBDA: ("YAML", "JSON"),
     ComputePlatform.ECS: ("YAML", "JSON", "tar", "tgz", "zip"),
 }
-_REPOSITORY = re.compile(r"[^/\s]+/[^/\s]+")
+_COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 _MAX_KEY = 1024
 
@@ -189,10 +189,16 @@ def _check_s3(location: Mapping[str, Any], platform: ComputePlatform) -> None:
 
 
 def _check_github(location: Mapping[str, Any]) -> None:
-    if not _REPOSITORY.fullmatch(location.get("repository", "")):
+    if not location.get("repository"):
         raise _invalid("gitHubLocation needs a repository, as owner/name")
     if not location.get("commitId"):
         raise _invalid("gitHubLocation needs a commitId")
+    try:
+        elsewhere = git_url(location["repository"])
+    except ValueError as why:
+        raise _invalid(f"the repository of gitHubLocation is not usable: {why}") from None
+    if elsewhere and not _COMMIT_ID.fullmatch(location["commitId"]):
+        raise _invalid("outside GitHub, the commitId must be whole: 40 (or 64) hexadecimal digits in lower case")
 
 
 def _with_hash(raw: Mapping[str, Any], member: str) -> dict[str, Any]:

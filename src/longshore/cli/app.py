@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, keys, server, watch
+from longshore.cli import agent, appspec, audit, github_token, keys, server, watch
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command("server")(server.server)
 app.add_typer(agent.app, name="agent")
 app.add_typer(appspec.app, name="appspec")
 app.add_typer(keys.app, name="keys")
+app.add_typer(github_token.app, name="github-token")
 app.add_typer(audit.app, name="audit")
 app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)

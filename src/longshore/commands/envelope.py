@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from longshore.domain.revision import git_url
 from longshore.store import server_secrets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Deployment
@@ -63,8 +64,11 @@ def signer(tx: Transaction, now: float) -> Signer:
     return made
 
 
-def specification(deployment: Deployment) -> dict[str, Any]:
-    """What every host of a deployment is told (agent.md 1.6); `Longshore` holds what only our agent reads."""
+def specification(deployment: Deployment, github_token: str | None = None) -> dict[str, Any]:
+    """What every host of a deployment is told (agent.md 1.6); `Longshore` holds what only our agent reads.
+
+    `github_token` is the application's; only a revision at GitHub carries it.
+    """
     told: dict[str, Any] = {
         "DeploymentId": deployment.id,
         "DeploymentGroupId": deployment.group_id,
@@ -77,6 +81,8 @@ def specification(deployment: Deployment) -> dict[str, Any]:
             "AgentOverrides": {"FileExistsBehavior": deployment.document.get("fileExistsBehavior", "DISALLOW")}
         },
     }
+    if github_token and told["Revision"]["RevisionType"] == "GitHub":
+        told["GitHubAccessToken"] = github_token
     if bundle := deployment.bundle:
         if bundle.installed_by:
             # A restart: the archive is on the host already (agent.md 11.3). Agents that do not know this download it.
@@ -128,6 +134,9 @@ def _revision(location: Mapping[str, Any]) -> dict[str, Any]:
         names = {"Bucket": "bucket", "Key": "key", "BundleType": "bundleType", "Version": "version", "ETag": "eTag"}
         return {"RevisionType": "S3", "S3Revision": {ours: s3[api] for ours, api in names.items() if s3.get(api)}}
     github = location["gitHubLocation"]
+    if url := git_url(github["repository"]):
+        # Ours alone: the official agent knows GitHub and nothing else, and says that it does not know this type.
+        return {"RevisionType": "Git", "GitRevision": {"Url": url, "CommitId": github["commitId"]}}
     account, _, repository = github["repository"].partition("/")
     return {
         "RevisionType": "GitHub",

@@ -13,7 +13,7 @@ from longshore.commands.host_command import HostCommand
 from longshore.commands.waiting import Waiting
 from longshore.domain.ids import Scope
 from longshore.domain.target import CommandState, Report, Target, advance
-from longshore.store import deployments, targets
+from longshore.store import deployments, github_tokens, targets
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call, Handler
 
@@ -80,10 +80,8 @@ class Commands:
             raise
 
     async def _seal(self, deployment_id: str) -> dict[str, Any]:
-        deployment = await self._store.fetch(lambda tx: deployments.get(tx, deployment_id))
-        if deployment is None:
-            raise AwsError("ClientException", f"Deployment {deployment_id} does not exist any more.")
-        return envelope.seal(self._signer, envelope.specification(deployment))
+        told = await self._store.fetch(lambda tx: _told(tx, deployment_id))
+        return envelope.seal(self._signer, told)
 
     async def acknowledge(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Let the agent run the command, or tell it that there is nothing (more) to do.
@@ -117,6 +115,13 @@ class Commands:
             lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
         )
         return {"CommandStatus": "InProgress" if _runs(target, command) else "Failed"}
+
+
+def _told(tx: Transaction, deployment_id: str) -> dict[str, Any]:
+    deployment = deployments.get(tx, deployment_id)
+    if deployment is None:
+        raise AwsError("ClientException", f"Deployment {deployment_id} does not exist any more.")
+    return envelope.specification(deployment, github_tokens.for_application(tx, deployment.application_id))
 
 
 def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -> Target | None:

@@ -21,6 +21,7 @@ from longshore.api import (
     deployment_targets,
     deployment_waits,
     deployments,
+    github_tokens,
     on_premises_instances,
     resource_tags,
     revisions,
@@ -72,7 +73,7 @@ CODEDEPLOY_OPERATIONS = (
 )
 IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 STS_OPERATIONS = (sts,)
-LONGSHORE_OPERATIONS = (access_keys, audit_records)
+LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens)
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})

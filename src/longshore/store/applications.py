@@ -25,6 +25,8 @@ class Application:
     #: Epoch seconds.
     create_time: float
     scope: Scope
+    #: The token by which its revisions at GitHub are read.
+    github_token_name: str | None = None
 
 
 def find(tx: Transaction, scope: Scope, name: str) -> Application | None:
@@ -100,4 +102,5 @@ def _application(row: Row[Any]) -> Application:
         compute_platform=ComputePlatform(row.compute_platform),
         create_time=row.create_time,
         scope=Scope(row.account, row.region),
+        github_token_name=row.github_token_name,
     )

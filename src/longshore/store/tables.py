@@ -118,7 +118,20 @@ applications = Table(
     Column("name", String(100), nullable=False),
     Column("compute_platform", String(16), nullable=False),
     Column("create_time", Float, nullable=False),
+    #: The token by which its revisions at GitHub are read.
+    Column("github_token_name", String(100)),
     Index(None, "account", "region", "name", unique=True),
+)
+
+#: Tokens by which hosts read private repositories of GitHub.
+github_tokens = Table(
+    "github_tokens",
+    metadata,
+    Column("account", String(12), primary_key=True),
+    Column("region", String(64), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("token", Text, nullable=False),
+    Column("create_time", Float, nullable=False),
 )
 
 deployment_configs = Table(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from bundle_host import Answer, Asked, BundleHost, ConnectProxy, certificate_for, file, large_tar
 from moto.server import ThreadedMotoServer
 from scripted_control_plane import Agent, ControlPlane, bundle_of, running
+from tests.bundle_host import Answer, Asked, BundleHost, ConnectProxy, certificate_for, file, large_tar
 
 from longshore.agent import sources
 from longshore.agent.config import HostConfig

@@ -322,7 +322,7 @@ def test_instances_have_no_hook_functions(
         codedeploy.put_lifecycle_event_hook_execution_status(**{**asked, **members})
 
 
-def test_no_github_account_can_be_connected(codedeploy: Any, refused: Any) -> None:
+def test_without_a_token_there_is_none_to_list_or_delete(codedeploy: Any, refused: Any) -> None:
     assert codedeploy.list_git_hub_account_token_names()["tokenNameList"] == []
     with refused("InvalidNextToken"):
         codedeploy.list_git_hub_account_token_names(nextToken="more")

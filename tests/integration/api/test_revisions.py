@@ -95,6 +95,8 @@ def test_identity(register: Any, find: Any, refused: Any) -> None:
         {"revisionType": "S3", "s3Location": {"bucket": "b", "key": "k"}},
         github(""),
         {"revisionType": "GitHub", "gitHubLocation": {"repository": "shop", "commitId": "a"}},
+        {"revisionType": "GitHub", "gitHubLocation": {"repository": "bitbucket.org/w/shop", "commitId": "main"}},
+        {"revisionType": "GitHub", "gitHubLocation": {"repository": "file:///srv/shop", "commitId": "a" * 40}},
         appspec("version: 0.0"),
         {"revisionType": "String", "string": {"content": "version: 0.0"}},
     ],

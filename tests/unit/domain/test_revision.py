@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.domain.revision import describe, identity
+from longshore.domain.revision import describe, git_url, identity
 
 texts = st.text(alphabet='ab",[]\\', min_size=1, max_size=3)
 etags = st.text(alphabet="ab,[]", min_size=1, max_size=3)
@@ -46,3 +47,44 @@ def test_descriptions() -> None:
     github = {"revisionType": "GitHub", "gitHubLocation": {"repository": "shop/web", "commitId": "c" * 40}}
     assert describe(s3(bucket="b", key="k")) == "s3://b/k"
     assert describe(github) == "shop/web@cccccccccccc"
+
+
+@pytest.mark.parametrize(
+    ("repository", "url"),
+    [
+        ("octo/shop", None),
+        ("bitbucket.org/workspace/shop", "https://bitbucket.org/workspace/shop"),
+        ("git.example.com:8443/team/sub/shop.git", "https://git.example.com:8443/team/sub/shop.git"),
+        ("https://git.example.com/shop.git", "https://git.example.com/shop.git"),
+        ("ssh://git@git.example.com:2222/shop.git", "ssh://git@git.example.com:2222/shop.git"),
+        ("git@bitbucket.org:workspace/shop.git", "ssh://git@bitbucket.org/workspace/shop.git"),
+        ("git://127.0.0.1:9418/shop.git", "git://127.0.0.1:9418/shop.git"),
+    ],
+)
+def test_a_repository_is_one_of_github_or_of_any_git_host(repository: str, url: str | None) -> None:
+    assert git_url(repository) == url
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "shop",
+        "a/b/c",
+        "github.com/octo/shop",
+        "https://github.com/octo/shop",
+        "https://me:secret@git.example.com/shop.git",
+        "https://me@git.example.com/shop.git",
+        "ext::sh -c id",
+        "file:///srv/shop.git",
+        "https://-oProxyCommand/shop",
+        "ssh://-l@host/shop",
+        "https://git.example.com/shop.git?ref=x",
+        "https://git.example.com/a shop",
+        "https://[::1/shop",
+        "https://git.example.com",
+    ],
+)
+def test_what_is_neither_is_refused_without_repeating_it(repository: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        git_url(repository)
+    assert "secret" not in str(refused.value)

@@ -39,7 +39,11 @@ def fetch(asked: Fetching) -> Fetched:
     asked.target.unlink(missing_ok=True)
     match asked.specification.revision.kind:
         case "S3":
-            from longshore.agent.sources import s3 as source
+            from longshore.agent.sources.s3 import fetch as from_source
+        case "GitHub":
+            from longshore.agent.sources.github import fetch as from_source
+        case "Git":
+            from longshore.agent.sources.git import fetch as from_source
         case _ as kind:
             raise BundleError(f"revisions of type {kind} are not supported by this agent")
-    return source.fetch(asked)
+    return from_source(asked)

@@ -141,6 +141,7 @@ LONGSHORE: Final[Table] = {
         ),
     ),
     "ListAccessKeys": (Need(actions=("iam:ListAccessKeys",), find=_keys_user),),
+    "PutGitHubAccountToken": (Need(actions=("longshore:PutGitHubAccountToken",), find=everything),),
     "ListAuditRecords": (Need(actions=("longshore:ListAuditRecords",), find=everything),),
     "DeleteAccessKey": (Need(actions=("iam:DeleteAccessKey",), find=lambda asked: _holder(asked, "accessKeyId")),),
 }
