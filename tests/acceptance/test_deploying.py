@@ -241,3 +241,32 @@ def test_a_host_starts_work_at_once(shared_plane: ControlPlane, hosts_of: Hosts,
     assert ended["status"] == "Succeeded"
     first = shop.events(deployment_id, hosts[0].name)["ApplicationStop"]
     assert first["startTime"].timestamp() - began < 5
+
+
+def test_a_broken_revision_is_rolled_back_by_itself(
+    shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+) -> None:
+    """S5: with the aws CLI, and seen on the hosts; `longshore watch` says what becomes of it."""
+    hosts = hosts_of(shared_plane, 2, views=True)
+    shop = shop_of(shared_plane, hosts)
+    group = ("--application-name", shop.name, "--current-deployment-group-name", "prod")
+    on_failure = "enabled=true,events=DEPLOYMENT_FAILURE"
+    shared_plane.aws("deploy", "update-deployment-group", *group, "--auto-rollback-configuration", on_failure)
+
+    def revision(text: str, *hooks: tuple[str, str]) -> Revision:
+        return Revision(files={"page": text}, install={"page": "/srv/shop"}, hooks=dict(hooks))
+
+    good = shop.push(revision("first"))
+    assert shop.run(good)[1]["status"] == "Succeeded"
+    failed, ended = shop.run(revision("second", ("ValidateService", "exit 1")))
+    assert ended["status"] == "Failed"
+    rollback = ended["rollbackInfo"]["rollbackDeploymentId"]
+    assert shop.ended(rollback)["status"] == "Succeeded"
+    told = shared_plane.aws("deploy", "get-deployment", "--deployment-id", rollback)["deploymentInfo"]
+    assert told["creator"] == "codeDeployRollback"
+    assert told["rollbackInfo"]["rollbackTriggeringDeploymentId"] == failed
+    assert told["revision"] == good
+    assert [host.view.written("/srv/shop/page").read_text() for host in hosts if host.view] == ["first", "first"]
+    watched = shared_plane.run("longshore", "watch", failed, check=False)
+    assert f"longshore watch {rollback}" in watched.stdout
+    assert watched.returncode == 1

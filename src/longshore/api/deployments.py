@@ -17,6 +17,7 @@ from longshore.api.revisions import check_location
 from longshore.domain import revision
 from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
+from longshore.domain.rollback import as_stopped
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup
@@ -126,12 +127,12 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
         raise AwsError(
             "DeploymentGroupDoesNotExistException", f"The deployment group of {deployment.id} has been deleted."
         )
-    if asked.get("autoRollbackEnabled"):
-        raise AwsError(
-            "UnsupportedActionForDeploymentTypeException",
-            "Rolling back after a stop is not supported yet. Stop without autoRollbackEnabled, "
-            "then deploy the earlier revision.",
+    if "autoRollbackEnabled" in asked:
+        configuration = as_stopped(
+            deployment.document.get("autoRollbackConfiguration", {}), rolls_back=asked["autoRollbackEnabled"]
         )
+        document = {**deployment.document, "autoRollbackConfiguration": configuration}
+        deployments.keep_document(call.tx, deployment.id, document)
     # In the same commit: from the moment of the answer on, no host starts another event.
     targets.halt(call.tx, deployment.id)
     deployments.ask_to_stop(call.tx, deployment.id, by=call.caller, now=call.now)

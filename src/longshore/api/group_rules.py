@@ -13,6 +13,7 @@ from typing import Any
 from longshore.api.limits import Limits
 from longshore.domain.config import ComputePlatform
 from longshore.domain.group import BadTagFilterError, tag_filter
+from longshore.domain.rollback import RollbackEvent
 from longshore.wire.service import AwsError
 
 Document = Mapping[str, Any]
@@ -62,7 +63,7 @@ _TRIGGER_EVENTS = frozenset(
     {"DeploymentStart", "DeploymentSuccess", "DeploymentFailure", "DeploymentStop", "DeploymentRollback"}
     | {"DeploymentReady", "InstanceStart", "InstanceSuccess", "InstanceFailure", "InstanceReady"}
 )
-_ROLLBACK_EVENTS = frozenset({"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"})
+_ROLLBACK_EVENTS = frozenset(RollbackEvent)
 
 
 def changed_document(before: Document, asked: Document, platform: ComputePlatform, limits: Limits) -> dict[str, Any]:

@@ -102,6 +102,10 @@ def as_json(progress: Progress) -> dict[str, Any]:
     }
     if progress.error_code:
         ended["errorInformation"] = {"code": progress.error_code, "message": progress.error_message}
+    if progress.rollback_message:
+        ended["rollbackInfo"] = {"rollbackMessage": progress.rollback_message}
+        if progress.rollback_id:
+            ended["rollbackInfo"]["rollbackDeploymentId"] = progress.rollback_id
     for target in progress.failed_targets:
         event = target.failed_event
         ended["failedTargets"].append(

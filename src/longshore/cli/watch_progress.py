@@ -77,6 +77,9 @@ class Progress:
     counts: Mapping[str, int] = field(default_factory=dict)
     error_code: str = ""
     error_message: str = ""
+    #: What becomes of it now that it has ended: a sentence, and the deployment that rolls it back.
+    rollback_message: str = ""
+    rollback_id: str = ""
     #: Those that are looked at, worst first: all of a small deployment, some of a large one.
     targets: tuple[Target, ...] = ()
 
@@ -111,6 +114,7 @@ class Progress:
 def progress(info: Mapping[str, Any], targets: Sequence[Target] = ()) -> Progress:
     """A deployment as GetDeployment describes it, with the targets that were looked at."""
     error = info.get("errorInformation") or {}
+    rollback = info.get("rollbackInfo") or {}
     return Progress(
         id=info["deploymentId"],
         status=info["status"],
@@ -122,6 +126,8 @@ def progress(info: Mapping[str, Any], targets: Sequence[Target] = ()) -> Progres
         counts={status: count for status, count in (info.get("deploymentOverview") or {}).items() if count},
         error_code=error.get("code") or "",
         error_message=_plain(error.get("message")),
+        rollback_message=_plain(rollback.get("rollbackMessage")),
+        rollback_id=rollback.get("rollbackDeploymentId", ""),
         targets=tuple(sorted(targets, key=_worst_first)),
     )
 
@@ -159,6 +165,8 @@ class Changes:
         if has_moved and now.is_final:
             because = f" because of {now.error_code}: {now.error_message}" if now.error_code else ""
             yield f"deployment {now.id}: {now.status}{because}"
+            if said := rollback_line(now):
+                yield said
 
 
 def counted(progress: Progress) -> str:
@@ -168,6 +176,12 @@ def counted(progress: Progress) -> str:
     first = f"{counts.get('Succeeded', 0)} of {progress.total} succeeded"
     others = [f"{counts[name]} {words.get(name, name.lower())}" for name in WORST_FIRST if counts.get(name)]
     return ", ".join([first, *(other for other in others if not other.endswith("succeeded"))])
+
+
+def rollback_line(ended: Progress) -> str:
+    """Whether a deployment that ended is rolled back, and how to see that; empty when nobody asked for it."""
+    watch = f" See it with: longshore watch {ended.rollback_id}" if ended.rollback_id else ""
+    return f"{ended.rollback_message}{watch}"
 
 
 def failure_lines(failed: Target) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from longshore.cli.watch_progress import Event, Progress, Target, counted, failure_lines
+from longshore.cli.watch_progress import Event, Progress, Target, counted, failure_lines, rollback_line
 
 _MARKS = {
     "Succeeded": ("✔", "green"),
@@ -54,6 +54,8 @@ def failures(progress: Progress) -> list[RenderableType]:
         parts.append(Text.assemble((first, "red"), *(("\n" + line, "") for line in rest)))
     if more := progress.counts.get("Failed", 0) - min(len(failed), _MOST_EXPLAINED):
         parts.append(Text(f"{more} more failed.", style="red"))
+    if said := rollback_line(progress):
+        parts.append(Text(said, style="bold"))
     return parts
 
 

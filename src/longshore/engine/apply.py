@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from longshore.domain.deployment import DeploymentStatus, TargetStatus
 from longshore.domain.target import Target, lose, skip, start
+from longshore.engine import rollback
 from longshore.engine.plan import Plan
 from longshore.store import deployments, targets
 from longshore.store.database import Transaction
@@ -48,6 +49,7 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         targets.halt(tx, deployment.id)
         deployments.release(tx, claim, wake_at=now)
         return
+    after = rollback.aftermath(tx, deployment, plan.finish, now)
     deployments.finish(
         tx,
         deployment.id,
@@ -55,8 +57,11 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         code=plan.finish.code,
         message=plan.finish.message,
         now=now,
+        rollback_info=after.info or deployment.rollback_info,
     )
     deployments.remember_hosts(tx, deployment, succeeded=plan.finish.status is DeploymentStatus.SUCCEEDED)
+    if after.rollback is not None:
+        rollback.begin(tx, after.rollback)
 
 
 def _lost(target: Target, now: float) -> Target:

@@ -210,6 +210,11 @@ def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> 
     tx.tell(wakeup.deployment(deployment_id))
 
 
+def keep_document(tx: Transaction, deployment_id: str, document: dict[str, Any]) -> None:
+    """Replace what a deployment keeps of what was asked for."""
+    tx.execute(update(deployments).where(deployments.c.id == deployment_id).values(document=document))
+
+
 def wake(tx: Transaction, deployment_id: str, now: float) -> None:
     """Have the engine look at this deployment soon; costs no write when it was going to anyway."""
     done = tx.hot("UPDATE deployments SET wake_at = ? WHERE id = ? AND wake_at > ?", (now, deployment_id, now))
@@ -300,7 +305,7 @@ def finish(
     code: ErrorCode | None,
     message: str | None,
     now: float,
-    rollback_info: dict[str, Any] | None = None,
+    rollback_info: dict[str, Any] | None,
 ) -> None:
     """End a deployment and free its group; the engine looks at it no more."""
     tx.execute(

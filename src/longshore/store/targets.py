@@ -199,6 +199,15 @@ def any_running(tx: Transaction, deployment_id: str) -> bool:
     return row is not None
 
 
+def any_attempted(tx: Transaction, deployment_id: str) -> bool:
+    """Whether anything was done, or should have been, on some host."""
+    row = tx.hot(
+        "SELECT 1 FROM targets WHERE deployment_id = ? AND (status IN ('Succeeded', 'Failed') OR position > 0) LIMIT 1",
+        (deployment_id,),
+    ).fetchone()
+    return row is not None
+
+
 def grant_grace(tx: Transaction, until: float) -> None:
     """Let no open command count as lost before `until`: agents could not reach a server that was down."""
     tx.hot("UPDATE targets SET deadline = ? WHERE deadline IS NOT NULL AND deadline < ?", (until, until))

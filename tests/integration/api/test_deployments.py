@@ -414,8 +414,6 @@ def test_batches_of_deployments(codedeploy: Any, shop: Any, deploy: Any, refused
 def test_stopping(codedeploy: Any, shop: Any, deploy: Any, refused: Any) -> None:
     """S6.5–S6.7, S12.25."""
     deployment_id = deploy("shop", "web", "InProgress")
-    with refused("UnsupportedActionForDeploymentType"):
-        codedeploy.stop_deployment(deploymentId=deployment_id, autoRollbackEnabled=True)
     assert codedeploy.stop_deployment(deploymentId=deployment_id, autoRollbackEnabled=False)["status"] == "Succeeded"
     assert codedeploy.stop_deployment(deploymentId=deploy("shop", "web", "Stopped"))["status"] == "Succeeded"
     with refused("DeploymentAlreadyCompleted"):
