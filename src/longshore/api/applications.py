@@ -46,7 +46,7 @@ def create_application(call: Call, asked: CreateApplicationInputTypeDef) -> Crea
     return cast("CreateApplicationOutputTypeDef", {"applicationId": made.id})
 
 
-@reads("GetApplication")
+@reads("GetApplication", quick=True)
 def get_application(call: Call, asked: GetApplicationInputTypeDef) -> GetApplicationOutputTypeDef:
     application = existing_application(call, asked["applicationName"])
     return cast("GetApplicationOutputTypeDef", {"application": _info(application)})

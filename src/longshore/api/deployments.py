@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstancesOnly", "overrideAlarmConfiguration")
 
 
-@writes("CreateDeployment")
+@writes("CreateDeployment", quick=True)
 def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
     check_revision_is_asked_for(asked)
@@ -51,20 +51,14 @@ def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     check_is_supported(asked, platform, group.document)
 
     deployment = _new(call, asked, application, group, location, config_name)
-    revisions.register(
-        call.tx,
-        application.id,
-        location,
-        description=f"Registered by deployment {deployment.id}",
-        now=call.now,
-        refresh_description=False,
+    revisions.use(
+        call.tx, application.id, location, description=f"Registered by deployment {deployment.id}", now=call.now
     )
-    revisions.touch(call.tx, application.id, location, call.now)
     deployments.add(call.tx, deployment)
     return {"deploymentId": deployment.id}
 
 
-@reads("GetDeployment")
+@reads("GetDeployment", quick=True)
 def get_deployment(call: Call, asked: t.GetDeploymentInputTypeDef) -> Any:
     return {"deploymentInfo": _info(call, existing_deployment(call, asked["deploymentId"]))}
 
@@ -82,7 +76,7 @@ def batch_get_deployments(call: Call, asked: t.BatchGetDeploymentsInputTypeDef) 
     return {"deploymentsInfo": [_info(call, one) for one in deployments.find_all(call.tx, call.scope, ids)]}
 
 
-@reads("ListDeployments")
+@reads("ListDeployments", quick=True)
 def list_deployments(call: Call, asked: t.ListDeploymentsInputTypeDef) -> Any:
     """Ids, newest first; a group's, or the whole account's (S12.24)."""
     group_id = _listed_group(call, asked)

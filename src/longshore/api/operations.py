@@ -57,19 +57,20 @@ Body = Callable[[Call, Any], Any]
 class _Operation:
     name: str
     writes: bool
+    quick: bool
 
 
-def reads(name: str) -> Callable[[Body], Body]:
-    """Mark the function that answers this operation from rows, changing none."""
-    return _marked(_Operation(name, writes=False))
+def reads(name: str, *, quick: bool = False) -> Callable[[Body], Body]:
+    """Mark the function that answers this operation from rows, changing none; `quick` as `Store.fetch` has it."""
+    return _marked(_Operation(name, writes=False, quick=quick))
 
 
-def writes(name: str) -> Callable[[Body], Body]:
-    """Mark the function that answers this operation and may change rows.
+def writes(name: str, *, quick: bool = False) -> Callable[[Body], Body]:
+    """Mark the function that answers this operation and may change rows; `quick` as `Store.submit` has it.
 
     It runs in the writer's transaction, and so does the record that the audit keeps of the call.
     """
-    return _marked(_Operation(name, writes=True))
+    return _marked(_Operation(name, writes=True, quick=quick))
 
 
 def _marked(operation: _Operation) -> Callable[[Body], Body]:
@@ -126,7 +127,7 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
                 audit.append(tx, recording.success(call, asked, reply))
             return reply
 
-        reply: Mapping[str, Any] | None = await run(work)
+        reply: Mapping[str, Any] | None = await run(work, quick=operation.quick)
         return reply
 
     return handle

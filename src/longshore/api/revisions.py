@@ -64,9 +64,7 @@ def register_application_revision(call: Call, asked: RegisterApplicationRevision
     if len(description or "") > MAX_DESCRIPTION:
         raise AwsError("DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters.")
     location = check_location(asked["revision"], application.compute_platform)
-    revisions.register(
-        call.tx, application.id, location, description=description, now=call.now, refresh_description=True
-    )
+    revisions.register(call.tx, application.id, location, description=description, now=call.now)
 
 
 @reads("GetApplicationRevision")

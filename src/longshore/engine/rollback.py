@@ -50,7 +50,13 @@ def aftermath(tx: Transaction, deployment: Deployment, finish: Finish, now: floa
 
 def begin(tx: Transaction, rollback: Deployment) -> None:
     """Record the rollback; the group, which has just become free, is its own."""
-    revisions.touch(tx, rollback.application_id, rollback.revision, rollback.create_time)
+    revisions.use(
+        tx,
+        rollback.application_id,
+        rollback.revision,
+        description=f"Registered by deployment {rollback.id}",
+        now=rollback.create_time,
+    )
     deployments.add(tx, rollback)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select
 
 from longshore.domain.config import PREDEFINED, ComputePlatform, DeploymentConfig
-from longshore.domain.deployment import ACTIVE_STATUSES
 from longshore.domain.health import MinimumHealthyHosts, MinimumType
 from longshore.domain.ids import Scope
 from longshore.store import resource_tags
@@ -67,7 +66,8 @@ def is_in_use(tx: Transaction, scope: Scope, name: str) -> bool:
         deployments.c.account == scope.account,
         deployments.c.region == scope.region,
         deployments.c.config_name == name,
-        deployments.c.status.in_([status.value for status in ACTIVE_STATUSES]),
+        # Whatever has not ended (store.deployments).
+        deployments.c.wake_at.is_not(None),
     )
     return bool(tx.execute(select(or_(by_group, by_deployment))).scalar_one())
 

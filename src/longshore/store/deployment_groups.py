@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus
 from longshore.domain.ids import Scope, new_id
 from longshore.store import resource_tags
-from longshore.store.database import Transaction
+from longshore.store.database import Transaction, from_json
 from longshore.store.deployments import ask_to_stop
 from longshore.store.tables import deployment_groups, deployments
 
@@ -47,13 +47,26 @@ class LastDeployment:
     end_time: float | None
 
 
+_FIELDS = tuple(DeploymentGroup.__dataclass_fields__)
+# Asked for many calls and every tick, so it goes straight to the driver.
+_SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployment_groups"  # noqa: S608  # fixed names
+
+
 def find(tx: Transaction, application_id: str, name: str) -> DeploymentGroup | None:
-    row = tx.execute(
-        select(deployment_groups).where(
-            deployment_groups.c.application_id == application_id, deployment_groups.c.name == name
-        )
-    ).one_or_none()
-    return None if row is None else _group(row)
+    return _found(tx.hot(f"{_SELECT} WHERE application_id = ? AND name = ?", (application_id, name)).fetchone())
+
+
+def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
+    return _found(tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)).fetchone())
+
+
+def _found(row: Sequence[Any] | None) -> DeploymentGroup | None:
+    if row is None:
+        return None
+    values = dict(zip(_FIELDS, row, strict=True))
+    for column in ("document", "target_revision"):
+        values[column] = from_json(values[column])
+    return DeploymentGroup(**values)
 
 
 def config_of(tx: Transaction, scope: Scope, application: str, group: str) -> str | None:
@@ -64,11 +77,6 @@ def config_of(tx: Transaction, scope: Scope, application: str, group: str) -> st
         (scope.account, scope.region, application, group),
     ).fetchone()
     return None if row is None else str(row[0])
-
-
-def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
-    row = tx.execute(select(deployment_groups).where(deployment_groups.c.id == group_id)).one_or_none()
-    return None if row is None else _group(row)
 
 
 def several(tx: Transaction, application_id: str, names: Sequence[str]) -> dict[str, DeploymentGroup]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import case, insert, literal, null, select, tuple_, update
+from sqlalchemy import case, null, select, update
 
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus, ErrorCode
 from longshore.domain.ids import Scope
 from longshore.store import wakeup
-from longshore.store.database import Transaction
+from longshore.store.database import Transaction, as_json, from_json
 from longshore.store.tables import deployment_groups, deployments, group_instances, targets
 
 _FINAL = tuple(status.value for status in FINAL_STATUSES)
@@ -69,11 +69,17 @@ class LeaseLostError(Exception):
     """Somebody else has claimed the deployment since; nothing may be written for this tick."""
 
 
-_COLUMNS = [deployments.c[name] for name in Deployment.__dataclass_fields__]
+_FIELDS = tuple(Deployment.__dataclass_fields__)
+_JSON = ("revision", "previous_revision", "document", "rollback_info", "bundle")
+# Core would build each of these anew, and every call of the API and every tick pays for some of them.
+_SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
+_INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names
 
 
-def _deployment(row: Any) -> Deployment:
-    values = dict(row)
+def _deployment(row: Sequence[Any]) -> Deployment:
+    values = dict(zip(_FIELDS, row, strict=True))
+    for column in _JSON:
+        values[column] = from_json(values[column])
     values["status"] = DeploymentStatus(values["status"])
     values["bundle"] = values["bundle"] and BundleFacts(**values["bundle"])
     return Deployment(**values)
@@ -81,31 +87,22 @@ def _deployment(row: Any) -> Deployment:
 
 def add(tx: Transaction, deployment: Deployment) -> None:
     """Record a new deployment, let it hold its group, and have the engine look at it at once."""
-    values = {name: getattr(deployment, name) for name in Deployment.__dataclass_fields__}
+    values = {name: getattr(deployment, name) for name in _FIELDS}
+    values["status"] = deployment.status.value
     values["bundle"] = deployment.bundle and asdict(deployment.bundle)
-    tx.execute(insert(deployments).values(**values, wake_at=deployment.create_time))
-    tx.execute(
-        update(deployment_groups)
-        .where(deployment_groups.c.id == deployment.group_id)
-        .values(active_deployment_id=deployment.id, last_attempted_deployment_id=deployment.id)
+    values |= {column: None if values[column] is None else as_json(values[column]) for column in _JSON}
+    tx.hot(_INSERT, (*values.values(), deployment.create_time))
+    tx.hot(
+        "UPDATE deployment_groups SET active_deployment_id = ?, last_attempted_deployment_id = ? WHERE id = ?",
+        (deployment.id, deployment.id, deployment.group_id),
     )
     tx.tell(wakeup.deployment(deployment.id))
 
 
 def find(tx: Transaction, scope: Scope, deployment_id: str) -> Deployment | None:
     """The deployment of this id, if it is in this account and region."""
-    row = (
-        tx.execute(
-            select(*_COLUMNS).where(
-                deployments.c.id == deployment_id,
-                deployments.c.account == scope.account,
-                deployments.c.region == scope.region,
-            )
-        )
-        .mappings()
-        .one_or_none()
-    )
-    return None if row is None else _deployment(row)
+    found = get(tx, deployment_id)
+    return found if found is not None and found.scope == scope else None
 
 
 def group_of(tx: Transaction, scope: Scope, deployment_id: str) -> tuple[str, str] | None:
@@ -119,21 +116,14 @@ def group_of(tx: Transaction, scope: Scope, deployment_id: str) -> tuple[str, st
 
 def get(tx: Transaction, deployment_id: str) -> Deployment | None:
     """The deployment of this id, whoever's it is: for the engine."""
-    row = tx.execute(select(*_COLUMNS).where(deployments.c.id == deployment_id)).mappings().one_or_none()
+    row = tx.hot(f"{_SELECT} WHERE id = ?", (deployment_id,)).fetchone()
     return None if row is None else _deployment(row)
 
 
 def find_all(tx: Transaction, scope: Scope, deployment_ids: Sequence[str]) -> list[Deployment]:
     """These deployments in the order asked; those not in this account and region are left out."""
-    rows = tx.execute(
-        select(*_COLUMNS).where(
-            deployments.c.id.in_(deployment_ids),
-            deployments.c.account == scope.account,
-            deployments.c.region == scope.region,
-        )
-    ).mappings()
-    found = {row["id"]: _deployment(row) for row in rows}
-    return [found[one] for one in deployment_ids if one in found]
+    found = [find(tx, scope, deployment_id) for deployment_id in deployment_ids]
+    return [one for one in found if one is not None]
 
 
 def page(
@@ -141,29 +131,39 @@ def page(
     scope: Scope,
     *,
     group_id: str | None,
-    statuses: Sequence[str] | None,
+    statuses: Sequence[str],
     since: float | None,
     until: float | None,
     before: tuple[float, str] | None,
     limit: int,
 ) -> list[tuple[float, str]]:
-    """Creation times and ids, newest first, before a position; bounds are inclusive."""
-    created, identifier = deployments.c.create_time, deployments.c.id
-    query = select(created, identifier).order_by(created.desc(), identifier.desc()).limit(limit)
-    if group_id is not None:
-        query = query.where(deployments.c.group_id == group_id)
-    else:
-        query = query.where(deployments.c.account == scope.account, deployments.c.region == scope.region)
-    if statuses:
-        query = query.where(deployments.c.status.in_(statuses))
+    """Creation times and ids, newest first, before a position; bounds are inclusive, no statuses are all of them."""
+    conditions, values = ["group_id = ?"], [group_id or ""]
+    if group_id is None:
+        conditions, values = ["account = ?", "region = ?"], [scope.account, scope.region]
+    window: list[float | str] = []
     if since is not None:
-        query = query.where(created >= since)
-    if until is not None:
-        query = query.where(created <= until)
+        conditions.append("create_time >= ?")
+        window.append(since)
     if before is not None:
-        # Compared as a row, an index can be entered there; with OR, every page would walk all the pages before it.
-        query = query.where(tuple_(created, identifier) < tuple_(*map(literal, before)))
-    return [(row[0], row[1]) for row in tx.execute(query)]
+        # Compared as a row, an index can be entered there; with OR, or beside the window's own end (which lies behind
+        # it), every page would walk all the pages before it.
+        conditions.append("(create_time, id) < (?, ?)")
+        window += before
+    elif until is not None:
+        conditions.append("create_time <= ?")
+        window.append(until)
+    query = f"SELECT create_time, id FROM deployments WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed texts
+    newest = "ORDER BY create_time DESC, id DESC LIMIT ?"
+    if not statuses:
+        return [(row[0], row[1]) for row in tx.hot(f"{query} {newest}", (*values, *window, limit)).fetchall()]
+    # Each status by an index of its own; one walk would pass all the ended deployments for the few that have not.
+    found = [
+        (row[0], row[1])
+        for status in statuses
+        for row in tx.hot(f"{query} AND status = ? {newest}", (*values, *window, status, limit)).fetchall()
+    ]
+    return sorted(found, reverse=True)[:limit]
 
 
 def count_active(tx: Transaction, scope: Scope) -> int:
@@ -308,24 +308,22 @@ def finish(
     rollback_info: dict[str, Any] | None,
 ) -> None:
     """End a deployment and free its group; the engine looks at it no more."""
-    tx.execute(
-        update(deployments)
-        .where(deployments.c.id == deployment_id)
-        .values(
-            status=status.value,
-            error_code=None if code is None else code.value,
-            error_message=message,
-            complete_time=now,
-            rollback_info=rollback_info,
-            wake_at=None,
-            lease_owner=None,
-            lease_until=None,
-        )
+    tx.hot(
+        "UPDATE deployments SET status = ?, error_code = ?, error_message = ?, complete_time = ?, rollback_info = ?,"
+        " wake_at = NULL, lease_owner = NULL, lease_until = NULL WHERE id = ?",
+        (
+            status.value,
+            None if code is None else code.value,
+            message,
+            now,
+            None if rollback_info is None else as_json(rollback_info),
+            deployment_id,
+        ),
     )
-    tx.execute(
-        update(deployment_groups)
-        .where(deployment_groups.c.active_deployment_id == deployment_id)
-        .values(active_deployment_id=None)
+    tx.hot(
+        "UPDATE deployment_groups SET active_deployment_id = NULL WHERE id ="
+        " (SELECT group_id FROM deployments WHERE id = ?) AND active_deployment_id = ?",
+        (deployment_id, deployment_id),
     )
     tx.tell(wakeup.deployment(deployment_id))
 

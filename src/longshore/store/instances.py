@@ -14,6 +14,9 @@ from longshore.domain.ids import Scope
 from longshore.store.database import Transaction
 from longshore.store.tables import instance_tags, instances
 
+#: Instances whose tags are compared at once while a page of those with some tags is looked for.
+_SLICE = 500
+
 #: A tag is its key and its value together: one key may be there with several values (S8.4).
 Tag = tuple[str, str]
 
@@ -84,12 +87,20 @@ def names(
     wanted = _in(scope)
     if registered is not None:
         wanted &= _REGISTERED if registered else ~_REGISTERED
-    if after is not None:
-        wanted &= instances.c.name > after
-    if tag_set:
-        return [found.name for found in _where(tx, wanted) if is_member(tag_set, found.tags)][:count]
-    query = select(instances.c.name).where(wanted).order_by(instances.c.name).limit(count)
-    return list(tx.execute(query).scalars())
+    found: list[str] = []
+    while len(found) < count:
+        following = wanted if after is None else wanted & (instances.c.name > after)
+        query = select(instances.c.name).where(following).order_by(instances.c.name).limit(_SLICE if tag_set else count)
+        passed = list(tx.execute(query).scalars())
+        if not tag_set:
+            return passed
+        if not passed:
+            break
+        # Tags are compared here, wildcards and all; so a page looks no further than it must.
+        tagged = _where(tx, following & (instances.c.name <= passed[-1]))
+        found += [one.name for one in tagged if is_member(tag_set, one.tags)]
+        after = passed[-1]
+    return found[:count]
 
 
 def register(
@@ -155,7 +166,8 @@ def _in(scope: Scope) -> ColumnElement[bool]:
 
 def _where(tx: Transaction, wanted: ColumnElement[bool]) -> list[Instance]:
     """Instances by name, with their tags: two queries however many there are."""
-    rows = tx.execute(select(instances).where(wanted).order_by(instances.c.name)).all()
+    # Sorted here: asked for the order, SQLite would walk the names to find the one instance of a principal.
+    rows = sorted(tx.execute(select(instances).where(wanted)), key=lambda row: row.name)
     tags: dict[int, list[Tag]] = defaultdict(list)
     for instance_id, key, value in tx.execute(
         select(instance_tags.c.instance_id, instance_tags.c.key, instance_tags.c.value)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, asc, desc, exists, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, asc, desc, func, select, tuple_
 
 from longshore.domain.revision import identity
-from longshore.store.database import Transaction
+from longshore.store.database import Transaction, as_json
 from longshore.store.tables import deployment_groups, revisions
 
 
@@ -52,46 +52,45 @@ class Listing:
     deployed: bool | None = None
 
 
-def register(
-    tx: Transaction,
-    application_id: str,
-    location: Mapping[str, Any],
-    *,
-    description: str | None,
-    now: float,
-    refresh_description: bool,
-) -> None:
-    """Make a revision known to its application.
+_REGISTER = (
+    "INSERT INTO revisions (application_id, identity, location, revision_type, s3_bucket, s3_key, description,"
+    " register_time, first_used_time, last_used_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (application_id, identity) DO UPDATE SET "
+)
 
-    A revision that is known keeps its times; its description becomes this one, if there is one and
-    `refresh_description` says so.
-    """
-    known = find(tx, application_id, location)
-    if known is not None:
-        if refresh_description and description is not None:
-            tx.execute(update(revisions).where(revisions.c.id == known.id).values(description=description))
-        return
-    s3 = location.get("s3Location") or {}
-    tx.execute(
-        insert(revisions).values(
-            application_id=application_id,
-            identity=identity(location),
-            location=dict(location),
-            revision_type=location["revisionType"],
-            s3_bucket=s3.get("bucket"),
-            s3_key=s3.get("key"),
-            description=description,
-            register_time=now,
-        )
+
+def register(
+    tx: Transaction, application_id: str, location: Mapping[str, Any], *, description: str | None, now: float
+) -> None:
+    """Make a revision known to its application; one that is known keeps its times, and takes a description if given."""
+    tx.hot(
+        f"{_REGISTER} description = coalesce(excluded.description, revisions.description)",
+        (*_registered(application_id, location, description, now), None, None),
     )
 
 
-def touch(tx: Transaction, application_id: str, location: Mapping[str, Any], now: float) -> None:
-    """Note that a deployment uses a revision now (S13.6)."""
-    tx.execute(
-        update(revisions)
-        .where(revisions.c.application_id == application_id, revisions.c.identity == identity(location))
-        .values(first_used_time=func.coalesce(revisions.c.first_used_time, now), last_used_time=now)
+def use(tx: Transaction, application_id: str, location: Mapping[str, Any], *, description: str, now: float) -> None:
+    """Note that a deployment uses a revision now (S13.6); one that is not known is registered so (S6.22)."""
+    tx.hot(
+        f"{_REGISTER} first_used_time = coalesce(revisions.first_used_time, excluded.first_used_time),"
+        " last_used_time = excluded.last_used_time",
+        (*_registered(application_id, location, description, now), now, now),
+    )
+
+
+def _registered(
+    application_id: str, location: Mapping[str, Any], description: str | None, now: float
+) -> tuple[Any, ...]:
+    s3 = location.get("s3Location") or {}
+    return (
+        application_id,
+        identity(location),
+        as_json(location),
+        location["revisionType"],
+        s3.get("bucket"),
+        s3.get("key"),
+        description,
+        now,
     )
 
 
@@ -111,16 +110,17 @@ def several(tx: Transaction, application_id: str, identities: Collection[str]) -
 def groups_targeting(tx: Transaction, application_id: str, identities: Collection[str]) -> dict[str, list[str]]:
     """Names of the deployment groups that have each of these as their target revision, by identity (S13.6)."""
     found: dict[str, list[str]] = {wanted: [] for wanted in identities}
+    if not found:
+        return found
     rows = tx.execute(
-        select(deployment_groups.c.name, deployment_groups.c.target_revision_identity)
-        .where(
+        select(deployment_groups.c.name, deployment_groups.c.target_revision_identity).where(
             deployment_groups.c.application_id == application_id,
             deployment_groups.c.target_revision_identity.in_(identities),
         )
-        .order_by(deployment_groups.c.name)
     )
-    for row in rows:
-        found[row.target_revision_identity].append(row.name)
+    # Sorted here: asked for the order, SQLite would walk all the groups by name.
+    for name, wanted in sorted((row.name, row.target_revision_identity) for row in rows):
+        found[wanted].append(name)
     return found
 
 
@@ -134,7 +134,7 @@ def listed(
     """The first `count` revisions of a listing that follow the position `after` (see `position`)."""
     order = _order(listing)
     direction = desc if listing.descending else asc
-    query = select(revisions).where(revisions.c.application_id == application_id, *_conditions(listing))
+    query = select(revisions).where(revisions.c.application_id == application_id, *_conditions(application_id, listing))
     if after is not None:
         passed = tuple_(*order) < tuple_(*after) if listing.descending else tuple_(*order) > tuple_(*after)
         query = query.where(passed)
@@ -168,7 +168,7 @@ def _order(listing: Listing) -> list[ColumnElement[Any]]:
     return [moment, revisions.c.id]
 
 
-def _conditions(listing: Listing) -> list[ColumnElement[bool]]:
+def _conditions(application_id: str, listing: Listing) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if listing.s3_bucket is not None:
         conditions.append(revisions.c.s3_bucket == listing.s3_bucket)
@@ -177,10 +177,12 @@ def _conditions(listing: Listing) -> list[ColumnElement[bool]]:
         prefix = listing.s3_key_prefix
         conditions.append(func.substr(revisions.c.s3_key, 1, len(prefix)) == prefix)
     if listing.deployed is not None:
-        is_target = exists().where(
-            deployment_groups.c.application_id == revisions.c.application_id,
-            deployment_groups.c.target_revision_identity == revisions.c.identity,
+        # A list made once, not a look at the groups for each revision.
+        targets = select(deployment_groups.c.target_revision_identity).where(
+            deployment_groups.c.application_id == application_id,
+            deployment_groups.c.target_revision_identity.is_not(None),
         )
+        is_target = revisions.c.identity.in_(targets)
         conditions.append(is_target if listing.deployed else ~is_target)
     return conditions
 

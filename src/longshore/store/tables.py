@@ -168,6 +168,7 @@ deployment_groups = Table(
     Column("active_deployment_id", String(16)),
     Index(None, "application_id", "name", unique=True),
     Index(None, "account", "region", "deployment_config_name"),
+    Index(None, "application_id", "target_revision_identity"),
 )
 
 revisions = Table(
@@ -186,6 +187,8 @@ revisions = Table(
     Column("first_used_time", Float),
     Column("last_used_time", Float),
     Index(None, "application_id", "identity", unique=True),
+    Index(None, "application_id", "id"),
+    Index(None, "application_id", "register_time", "id"),
 )
 
 #: On-premises instances. A deregistered one keeps its row until its name is registered again (S8.6).
@@ -273,7 +276,15 @@ deployments = Table(
     Column("fence", Integer, nullable=False, server_default=text("0")),
     Index(None, "account", "region", "create_time", "id"),
     Index(None, "group_id", "create_time", "id"),
+    Index(None, "account", "region", "status", "create_time", "id"),
+    Index(None, "group_id", "status", "create_time", "id"),
     Index(None, "application_id"),
+    Index(
+        "ix_deployments_active",
+        *("account", "region", "config_name"),
+        sqlite_where=text("wake_at IS NOT NULL"),
+        postgresql_where=text("wake_at IS NOT NULL"),
+    ),
     Index("ix_deployments_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL")),
 )
 

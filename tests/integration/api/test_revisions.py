@@ -239,7 +239,9 @@ def test_sorting(codedeploy: Any, app: str, register: Any, keys: Any, store: Any
         clock.advance(1)
     for key in ("c", "b", "c"):
         now = clock.advance(1)
-        store.write(lambda tx, key=key, now=now: store_of_revisions.touch(tx, application_id, s3(key), now))
+        store.write(
+            lambda tx, key=key, now=now: store_of_revisions.use(tx, application_id, s3(key), description="", now=now)
+        )
     assert keys(sortBy="registerTime") == ["a", "b", "c"]
     assert keys(sortBy="registerTime", sortOrder="descending") == ["c", "b", "a"]
     assert keys(sortBy="firstUsedTime") == ["a", "c", "b"]

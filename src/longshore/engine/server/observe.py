@@ -40,7 +40,7 @@ def observe_group(
 
 def missing(tx: Transaction, deployment: Deployment) -> ErrorCode | None:
     """Whether the application or the group was deleted under the deployment."""
-    if applications.by_id(tx, deployment.application_id) is None:
+    if not applications.is_there(tx, deployment.application_id):
         return ErrorCode.APPLICATION_MISSING
     if deployment_groups.by_id(tx, deployment.group_id) is None:
         return ErrorCode.DEPLOYMENT_GROUP_MISSING
