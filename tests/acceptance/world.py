@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,8 @@ class ControlPlane:
         out = self.run("aws", *words, "--output", "json", cwd=cwd).stdout
         return json.loads(out) if out.strip().startswith(("{", "[")) else out
 
-    def client(self, service: str, *, region: str = REGION, keys: tuple[str, str] | None = None) -> Any:
-        """boto3, as the account's owner or with other keys."""
+    def client(self, service: str, *, region: str = REGION, keys: Sequence[str] | None = None) -> Any:
+        """boto3, as the account's owner or with other keys: id, secret, and a session's token."""
         core = botocore.session.Session()
         core.get_component("data_loader").search_paths.insert(0, str(models.DATA_PATH))
         return boto3.session.Session(botocore_session=core).client(
@@ -145,6 +145,7 @@ class ControlPlane:
             endpoint_url=self.url,
             aws_access_key_id=(keys or self.owner)[0],
             aws_secret_access_key=(keys or self.owner)[1],
+            aws_session_token=keys[2] if keys and len(keys) > 2 else None,
             verify=str(self.ca) if self.ca else None,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60),
         )
@@ -165,22 +166,17 @@ class Host:
     plane: ControlPlane
     view: HostView | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    #: What the configuration says of who it is; if not given, a user of its name with a key.
+    identity: Mapping[str, Any] | None = None
     #: The command of the agent, to which `run --config FILE` is added.
     program: tuple[str, ...] = (str(BIN / "longshore"), "agent")
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        made = self.plane.client("longshore").create_access_key(userName=self.name)["accessKey"]
-        self.keys = (made["accessKeyId"], made["secretAccessKey"])
-        self.arn = made["userArn"]
         where = Path("/opt/agent") if self.view else self.folder
         config = {
-            "region": REGION,
-            "iam_user_arn": self.arn,
-            "aws_access_key_id": self.keys[0],
-            "aws_secret_access_key": self.keys[1],
-            "specification_signer": made["specificationSigner"],
+            **(self._made_user() if self.identity is None else self.identity),
             "deploy_control_endpoint": self.plane.url,
             "root_dir": str(where / "root"),
             "log_dir": str(where / "log"),
@@ -189,6 +185,18 @@ class Host:
         (self.folder / "agent.yml").write_text(
             "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items())
         )
+
+    def _made_user(self) -> dict[str, Any]:
+        made = self.plane.client("longshore").create_access_key(userName=self.name)["accessKey"]
+        self.keys = (made["accessKeyId"], made["secretAccessKey"])
+        self.arn = made["userArn"]
+        return {
+            "region": REGION,
+            "iam_user_arn": self.arn,
+            "aws_access_key_id": self.keys[0],
+            "aws_secret_access_key": self.keys[1],
+            "specification_signer": made["specificationSigner"],
+        }
 
     def start(self) -> Host:
         config = self.folder / "agent.yml"

@@ -218,7 +218,12 @@ def _identity(take: _Settings, environ: Mapping[str, str]) -> Identity:
     region = take.text("region") or environ.get("AWS_REGION") or take.needed("region")
     if session:
         credentials_file = Path(take.needed("aws_credentials_file"))
-        return Identity(host_identifier=session, region=region, provider=SessionCredentials(credentials_file))
+        return Identity(
+            host_identifier=session,
+            region=region,
+            provider=SessionCredentials(credentials_file),
+            keys_are_renewed=True,
+        )
     assert user
     keys = UserCredentials(take.needed("aws_access_key_id"), take.needed("aws_secret_access_key"))
     return Identity(host_identifier=user, region=region, provider=keys)

@@ -51,6 +51,12 @@ class WireError(AgentError):
         | {"RequestInTheFuture", "AuthFailure", "InvalidSignature"}
     )
 
+    #: Error codes for keys that are not, or no longer, to be used.
+    KEYS_REFUSED = frozenset(
+        {"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId"}
+        | {"AccessDeniedException", "AccessDenied"}
+    )
+
     def __init__(self, message: str, *, status: int = 0, code: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
         #: HTTP status; 0 when no answer came.
@@ -59,6 +65,8 @@ class WireError(AgentError):
         self.code = code
         #: Seconds the server asked to wait.
         self.retry_after = retry_after
+        #: Refused for its keys, which something outside renews: a session's, in its file.
+        self.awaits_keys = False
 
     @property
     def is_throttled(self) -> bool:
@@ -68,7 +76,7 @@ class WireError(AgentError):
     @property
     def is_transient(self) -> bool:
         """The same call may succeed later, with nothing changed on this host."""
-        return self.status == 0 or self.status >= 500 or self.status == 408 or self.is_throttled
+        return self.status == 0 or self.status >= 500 or self.status == 408 or self.is_throttled or self.awaits_keys
 
 
 class CommandError(AgentError):

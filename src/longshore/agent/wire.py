@@ -225,7 +225,10 @@ class CommandClient:
         if not keep:
             self.close()
         if response.status != 200:
-            raise _AnsweredError.of(response, content)
+            answered = _AnsweredError.of(response, content)
+            # What a session that ended keeps from being said can be said when its file was renewed.
+            answered.awaits_keys = answered.code in WireError.KEYS_REFUSED and self.identity.keys_are_renewed
+            raise answered
         try:
             answer = json.loads(content) if content.strip() else {}
         except ValueError:
