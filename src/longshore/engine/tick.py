@@ -19,9 +19,9 @@ from longshore.engine.apply import apply
 from longshore.engine.plan import Finish, Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
-from longshore.engine.server.observe import missing, observe, observe_group
+from longshore.engine.server.observe import missing, observe
 from longshore.providers.ports import Bundles, TransientError
-from longshore.store import deployment_groups, deployments, targets
+from longshore.store import deployment_groups, deployments, lineups, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
 
@@ -99,10 +99,20 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
 
     def look(tx: Transaction) -> Plan:
-        seen = observe_group(tx, deployment, bundle=bundle, limit=world.max_targets, most=world.max_active_targets)
-        if seen is None:
+        group = deployment_groups.by_id(tx, deployment.group_id)
+        if group is None:
             return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
-        return plan_start(seen, now)
+        seen = lineups.circumstances(
+            tx,
+            deployment.scope,
+            group,
+            config_name=deployment.config_name,
+            only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
+            limit=world.max_targets,
+            account_limit=world.max_active_targets,
+        )
+        forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+        return plan_start(seen, bundle=bundle, forgives_stop_failures=forgives, now=now)
 
     return world.store.read(look)
 

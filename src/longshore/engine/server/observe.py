@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import ErrorCode, EventStatus, TargetStatus
-from longshore.domain.group import on_premises_tag_set
 from longshore.domain.health import Fleet, room
-from longshore.engine.server.begin import Host, SeenGroup
 from longshore.engine.server.decide import Seen
-from longshore.store import applications, deployment_configs, deployment_groups, deployments, instances, targets
+from longshore.store import applications, deployment_groups, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Deployment
-
-
-def observe_group(
-    tx: Transaction, deployment: Deployment, *, bundle: BundleFacts | None, limit: int, most: int
-) -> SeenGroup | None:
-    """What the start of a deployment depends on; None when its group is gone.
-
-    `limit` is how many hosts one deployment may have, `most` how many all of the account may have at once.
-    """
-    group = deployment_groups.by_id(tx, deployment.group_id)
-    if group is None:
-        return None
-    members = instances.matching(tx, deployment.scope, on_premises_tag_set(group.document))
-    return SeenGroup(
-        hosts=[Host(name=one.name, arn=one.arn, poller=deployment.scope.host(one.host)) for one in members],
-        health=deployments.group_health(tx, group.id),
-        current_revision=group.target_revision_identity,
-        config=deployment_configs.find(tx, deployment.scope, deployment.config_name),
-        only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
-        forgives_stop_failures=bool(deployment.document.get("ignoreApplicationStopFailures")),
-        limit=limit,
-        account_room=most - deployments.count_active_targets(tx, deployment.scope),
-        account_limit=most,
-        bundle=bundle,
-    )
 
 
 def missing(tx: Transaction, deployment: Deployment) -> ErrorCode | None:

@@ -1,0 +1,129 @@
+"""Who takes part in a deployment to hosts, in which order, and whether it can be done at all (server.md S2, S6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from longshore.domain.config import DeploymentConfig
+from longshore.domain.deployment import ErrorCode
+from longshore.domain.health import MinimumHealthyHosts, Turn, required_healthy, turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """A member of the deployment group."""
+
+    name: str
+    arn: str
+    #: Who polls for it (Scope.host).
+    poller: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Circumstances:
+    """All that a lineup depends on."""
+
+    hosts: Sequence[Host]
+    #: Per host: healthy, and the identity of the revision it runs; unknown hosts are absent (S2.11).
+    health: Mapping[str, tuple[bool, str | None]]
+    #: Identity of the group's last successful revision.
+    current_revision: str | None
+    #: None when it was deleted after the deployment was created.
+    config: DeploymentConfig | None
+    only_outdated: bool
+    #: Most hosts one deployment may have.
+    limit: int
+    #: How many more hosts the account's deployments may have at once, and how many altogether.
+    account_room: int
+    account_limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why a deployment fails before it touches a host."""
+
+    code: ErrorCode
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineup:
+    """The hosts that take part, in the order in which they start."""
+
+    hosts: tuple[tuple[Host, Turn], ...] = ()
+    #: How many of them must stay healthy.
+    required: int = 0
+    refusal: Refusal | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many may be at work at a time while none fails."""
+        return max(len(self.hosts) - self.required, 0)
+
+    def waves(self) -> list[tuple[Host, ...]]:
+        """The hosts that start together, if all take equally long and none fails."""
+        names = [host for host, _ in self.hosts]
+        size = self.at_once or 1
+        return [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+
+
+def line_up(seen: Circumstances) -> Lineup:
+    """Everyone who takes part; with a refusal where the deployment cannot be done."""
+    if seen.config is None or seen.config.minimum is None:
+        return _refused(ErrorCode.INTERNAL_ERROR, "The deployment configuration was deleted before the start.")
+    if not seen.hosts:
+        return _refused(
+            ErrorCode.NO_INSTANCES,
+            "No registered instance has tags that match the deployment group. "
+            "Check the group's tag filters and the instances' tags.",
+        )
+    if seen.config.zonal:
+        return _refused(
+            ErrorCode.HEALTH_CONSTRAINTS_INVALID,
+            f"{seen.config.name} deploys zone by zone, and on-premises instances are in no availability zone. "
+            "Use a deployment configuration without zonalConfig.",
+        )
+    hosts = [host for host in seen.hosts if not (seen.only_outdated and _is_current(seen, host))]
+    if len(hosts) > seen.limit:
+        return _refused(
+            ErrorCode.OVER_MAX_INSTANCES,
+            f"{len(hosts)} instances match the deployment group; one deployment may have {seen.limit}.",
+        )
+    if len(hosts) > seen.account_room:
+        return _refused(
+            ErrorCode.OVER_MAX_INSTANCES,
+            f"{len(hosts)} instances match the deployment group; with those of the deployments under way they would be"
+            f" more than the {seen.account_limit} that an account may deploy to at once. Deploy again when these end.",
+        )
+    placed = tuple(sorted(((host, turn_of(seen, host)) for host in hosts), key=lambda one: (one[1], one[0].name)))
+    required = required_healthy(seen.config.minimum, len(hosts), predefined=seen.config.is_predefined)
+    if hosts and required >= len(hosts):
+        refusal = _unattainable(seen.config, seen.config.minimum, len(hosts), required)
+        return Lineup(hosts=placed, required=required, refusal=refusal)
+    return Lineup(hosts=placed, required=max(required, 0))
+
+
+def turn_of(seen: Circumstances, host: Host) -> Turn:
+    """When a host's turn is: those with least to lose go first (S2.12)."""
+    healthy, installed = seen.health.get(host.name, (False, None))
+    return turn(healthy=healthy, installed=installed, current=seen.current_revision)
+
+
+def _is_current(seen: Circumstances, host: Host) -> bool:
+    # Revision health alone decides (S6.17): a host whose last attempt failed is no longer known to be Current.
+    _, installed = seen.health.get(host.name, (False, None))
+    return installed is not None and installed == seen.current_revision
+
+
+def _refused(code: ErrorCode, message: str) -> Lineup:
+    return Lineup(refusal=Refusal(code=code, message=message))
+
+
+def _unattainable(config: DeploymentConfig, minimum: MinimumHealthyHosts, total: int, required: int) -> Refusal:
+    """S2.13 a."""
+    return Refusal(
+        code=ErrorCode.HEALTH_CONSTRAINTS_INVALID,
+        message=f"{config.name} ({minimum.type} {minimum.value}) wants {required} healthy instances, and the deployment"
+        f" has {total}: not one could be taken down to deploy to it. Lower the minimum or add instances.",
+    )

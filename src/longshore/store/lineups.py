@@ -1,0 +1,34 @@
+"""What a deployment's lineup depends on, read on one consistent view of the rows."""
+
+from __future__ import annotations
+
+from longshore.domain.group import on_premises_tag_set
+from longshore.domain.ids import Scope
+from longshore.domain.lineup import Circumstances, Host
+from longshore.store import deployment_configs, deployments, instances
+from longshore.store.database import Transaction
+from longshore.store.deployment_groups import DeploymentGroup
+
+
+def circumstances(
+    tx: Transaction,
+    scope: Scope,
+    group: DeploymentGroup,
+    *,
+    config_name: str,
+    only_outdated: bool,
+    limit: int,
+    account_limit: int,
+) -> Circumstances:
+    """`limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once."""
+    members = instances.matching(tx, scope, on_premises_tag_set(group.document))
+    return Circumstances(
+        hosts=[Host(name=one.name, arn=one.arn, poller=scope.host(one.host)) for one in members],
+        health=deployments.group_health(tx, group.id),
+        current_revision=group.target_revision_identity,
+        config=deployment_configs.find(tx, scope, config_name),
+        only_outdated=only_outdated,
+        limit=limit,
+        account_room=account_limit - deployments.count_active_targets(tx, scope),
+        account_limit=account_limit,
+    )
