@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, github_token, keys, server, watch
+from longshore.cli import agent, appspec, audit, backup, github_token, keys, server, watch
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -20,5 +20,7 @@ app.add_typer(appspec.app, name="appspec")
 app.add_typer(keys.app, name="keys")
 app.add_typer(github_token.app, name="github-token")
 app.add_typer(audit.app, name="audit")
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("watch")(watch.watch)
 app.command("demo")(demo.demo)

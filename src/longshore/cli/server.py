@@ -43,6 +43,7 @@ def server(
     """
     from longshore.api.limits import LimitError, with_changes
     from longshore.onebox.machinery.objects import StoreInUse
+    from longshore.server.data_dir import UnfinishedRestoreError
     from longshore.server.main import serve
     from longshore.server.settings import Settings, SettingsError, parse_listen
     from longshore.store.migrations import NewerSchemaError
@@ -75,7 +76,7 @@ def server(
 
     try:
         serve(settings, announce=announce)
-    except NewerSchemaError as error:
+    except (NewerSchemaError, UnfinishedRestoreError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(1) from None
     except StoreInUse:

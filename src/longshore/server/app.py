@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -37,10 +35,10 @@ from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
-from longshore.onebox.machinery.objects import ObjectStore
+from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
-from longshore.server import credentials
+from longshore.server import credentials, data_dir
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
 from longshore.server.metrics import Depths, Metrics
@@ -98,10 +96,13 @@ class ControlPlane:
 def build(settings: Settings, *, port: int) -> ControlPlane:
     """Open the data and wire everything that uses it; `port` is where the server listens."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = Store(sqlite_url(_private(settings.data_dir / "longshore.db")), Wakeup())
+    if not data_dir.take(settings.data_dir):
+        raise StoreInUse(settings.data_dir)
+    data_dir.require_whole(settings.data_dir)
+    store = Store(sqlite_url(_private(settings.data_dir / data_dir.DATABASE)), Wakeup())
     now = time.time()
-    if _is_alone(settings.data_dir / "lock"):
-        store.write(lambda tx: drop_leases(tx, now))
+    # Nobody else is here: whoever held a lease is dead.
+    store.write(lambda tx: drop_leases(tx, now))
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
     own = store.write(lambda tx: credentials.service_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))
@@ -134,7 +135,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         ),
     )
     s3 = S3(
-        ObjectStore(settings.data_dir / "onebox" / "s3"),
+        ObjectStore(settings.data_dir / data_dir.OBJECTS),
         keys,
         now=time.time,
         why_not=object_permissions(store, usage, now=time.time),
@@ -230,17 +231,6 @@ def _sts(store: Store, limits: Limits, page_secret: bytes) -> Service:
         signing_names=frozenset({"sts"}),
         target_prefixes=frozenset(),
     )
-
-
-def _is_alone(lock: Path) -> bool:
-    """Whether no other process serves this data. Held as long as we live; a killed process holds nothing."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    return True
 
 
 def _private(path: Path) -> Path:

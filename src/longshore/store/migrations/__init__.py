@@ -53,3 +53,9 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
+
+
+def require_known(revision: str) -> None:
+    """Raise NewerSchemaError unless this code knows how to bring a database up from this schema."""
+    if revision not in {step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        raise NewerSchemaError(f"It is at schema {revision}, which this version of Longshore does not know.")

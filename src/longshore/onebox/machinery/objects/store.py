@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 
 from longshore.onebox.machinery.objects.content import Content, Incoming
+from longshore.onebox.machinery.objects.copying import CONTENT, INDEX
 from longshore.onebox.machinery.objects.index import Index, as_column, bucket_of, object_of, part_of, upload_of
 from longshore.onebox.machinery.objects.listing import Listing, Tie, walk
 from longshore.onebox.machinery.objects.values import (
@@ -53,8 +54,8 @@ class ObjectStore:
         """Open the store in `root`, made if need be, and sweep what a crash left. Raises StoreInUse."""
         root.mkdir(parents=True, exist_ok=True)
         self._root_lock = _locked(root / "lock")
-        self._content = Content(root / "content")
-        self._index = Index(root / "index.sqlite3")
+        self._content = Content(root / CONTENT)
+        self._index = Index(root / INDEX)
         self._readers = _Readers()
         self._content.sweep(self._names_in_use)
 
