@@ -104,7 +104,10 @@ class Executor:
         shared = self._layout.deployment_logs / f"{config.program_name}-deployments.log"
         # Scripts of an earlier revision log here too: it is this deployment that runs them (agent.md 2.3.5).
         with EventLog(
-            self.paths.logs, shared if config.enable_deployments_log else None, self._specification.deployment_id
+            self.paths.logs,
+            shared if config.enable_deployments_log else None,
+            self._specification.deployment_id,
+            observer.said,
         ) as log:
             variables = hooks.environment_of(self._specification, event, environ)
             hooks.run_event(event, scripts, chosen, variables, log, observer, grace=config.hook_grace_seconds)

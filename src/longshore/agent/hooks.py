@@ -40,21 +40,26 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Observer:
-    """Whom to tell that a script's process group exists."""
+    """Whom to tell that a script's process group exists, and what scripts say."""
 
     started: Callable[[int], None]
     ended: Callable[[], None]
+    #: Given lines as scripts.log has them; must return at once.
+    said: Callable[[list[str]], None] = lambda _lines: None
 
 
 class EventLog:
     """Everything the scripts of one event say: scripts.log, the deployments log, and the tail that is reported."""
 
-    def __init__(self, directory: Path, deployments_log: Path | None, deployment_id: str) -> None:
+    def __init__(
+        self, directory: Path, deployments_log: Path | None, deployment_id: str, said: Callable[[list[str]], None]
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._stack = ExitStack()
         self._file: IO[bytes] = self._stack.enter_context((directory / "scripts.log").open("ab", buffering=0))
         self._shared = self._stack.enter_context(_shared_log(deployments_log)) if deployments_log else None
         self._deployment_id = deployment_id
+        self._said = said
         self._tail: deque[str] = deque()
         self._tail_characters = 0
 
@@ -76,8 +81,10 @@ class EventLog:
             shared = f"[{moment}.{int(now % 1 * 1000):03}] [{self._deployment_id}]".encode()
             with suppress(OSError):
                 self._shared.write(b"".join(shared + entry + b"\n" for entry in entries))
-        for entry in entries:
-            self._keep(_ANSI.sub("", entry.decode("utf-8", "replace")) + "\n")
+        lines = [_ANSI.sub("", entry.decode("utf-8", "replace")) for entry in entries]
+        for line in lines:
+            self._keep(line + "\n")
+        self._said(lines)
 
     def tail(self) -> str:
         """The last entries, under 2,048 characters together."""

@@ -1,4 +1,4 @@
-"""The agent's side of CodeDeployCommandService: four calls over one kept connection (agent.md 1)."""
+"""The agent's side of CodeDeployCommandService: four calls over one kept connection (agent.md 1); and one of ours."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from longshore.agent.version import VERSION
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 #: Largest answer read: a specification is under 32 KiB.
 MAX_ANSWER = 8 * 1024 * 1024
+#: Longest that a call which tells what hooks say may take.
+HOOK_LOG_SECONDS = 10.0
 #: A clock difference worth correcting; servers allow five minutes.
 SKEW_SECONDS = 60.0
 
@@ -53,7 +55,9 @@ class CommandClient:
         auth_policy: bool = False,
         clock_offset: float = 0,
         proxies: Proxies | None = None,
+        ours: bool = False,
     ) -> None:
+        """With `ours`, for the operations of Longshore's own service instead of CodeDeployCommandService."""
         self.endpoint = endpoint
         self.identity = identity
         self.read_timeout = read_timeout
@@ -68,6 +72,8 @@ class CommandClient:
         self._host = parts.netloc.rpartition("@")[2]
         service = "codedeploy-commands-secure" if auth_policy else "codedeploy-commands"
         self._target = "CodeDeployCommandService" if auth_policy else "CodeDeployCommandService_v20141006"
+        if ours:
+            service, self._target = "longshore", "Longshore_20261123"
         self._signer = Signer(region=identity.region, service=service)
         self._socket: socket.socket | None = None
         self._sent_at = 0.0
@@ -81,6 +87,17 @@ class CommandClient:
             auth_policy=self.auth_policy,
             clock_offset=self.clock_offset,
             proxies=self.proxies,
+        )
+
+    def for_hook_logs(self) -> CommandClient:
+        """A client for `put_hook_log`: same identity and clock, its own connection, little patience."""
+        return CommandClient(
+            self.endpoint,
+            self.identity,
+            read_timeout=min(self.read_timeout, HOOK_LOG_SECONDS),
+            clock_offset=self.clock_offset,
+            proxies=self.proxies,
+            ours=True,
         )
 
     # The poll is split in two so that the poller can wait for other things while the server holds it.
@@ -126,6 +143,19 @@ class CommandClient:
                 "Diagnostics": {"Format": "JSON", "Payload": json.dumps(diagnostics)},
             },
         )
+
+    def put_hook_log(self, identifier: str, sequence: int, text: str, dropped_lines: int) -> bool:
+        """Tell what a hook said; whether more is wanted."""
+        answer = self.call(
+            "PutHookLog",
+            {
+                "hostCommandIdentifier": identifier,
+                "sequence": sequence,
+                "text": text,
+                "droppedLines": dropped_lines,
+            },
+        )
+        return answer.get("isWanted") is True
 
     def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
         """One call; sent twice only where a kept connection had died or our clock was wrong."""

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from longshore.agent import backoff, specification
 from longshore.agent.config import Config
 from longshore.agent.errors import Code, CommandError, SpecificationError, WireError
-from longshore.agent.executor import Executor
+from longshore.agent.executor import HOOK_EVENTS, Executor
 from longshore.agent.hooks import Observer
 from longshore.agent.journal import CommandJournal, Entry, Journal, Outcome, process
 from longshore.agent.layout import Layout
@@ -59,6 +59,8 @@ class Worker:
         self._journal = Journal(layout)
         self._pin = specification.SignerPin(config.specification_signer, layout.signer)
         self._executor: Executor | None = None
+        self._log_client: CommandClient | None = None
+        self._tells_live = True
 
     def run(self) -> None:
         """Serve until the poller closes the channel."""
@@ -128,12 +130,15 @@ class Worker:
         return outcome
 
     def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal, *, is_noop: bool) -> Outcome:
-        observer = Observer(started=journal.script_started, ended=journal.script_ended)
         self._log.info(f"command.started {command.name}")
         try:
             if not is_noop:
                 journal.begin()
-            with _group_lock(executor.paths.group_directory, self._log):
+            with (
+                _group_lock(executor.paths.group_directory, self._log),
+                self._live(command, is_noop=is_noop) as said,
+            ):
+                observer = Observer(started=journal.script_started, ended=journal.script_ended, said=said)
                 tail = executor.execute(command.name, observer, os.environ)
         except CommandError as error:
             return self._failed(command, error)
@@ -145,6 +150,25 @@ class Worker:
             self._log.error(f"command.crashed {command.name}\n{traceback.format_exc()}")
             return self._failed(command, CommandError(f"the agent failed in {command.name}: {error!r}"))
         return Outcome(status="Succeeded", log=tail)
+
+    @contextmanager
+    def _live(self, command: HostCommand, *, is_noop: bool) -> Iterator[Callable[[list[str]], None]]:
+        """Whom to give what the command's scripts say: it is told the control plane while they run."""
+        if is_noop or command.name not in HOOK_EVENTS or not self._tells_live:
+            yield lambda _lines: None
+            return
+        from longshore.agent.live_log import LiveLog  # threads; the poller needs none
+
+        client = self._log_client or self._client.for_hook_logs()
+        live = LiveLog(lambda *told: client.put_hook_log(command.identifier, *told))
+        try:
+            yield live.add
+        finally:
+            if lost := live.close():
+                self._log.info(f"command.log_lost {command.name}: {lost} lines were not told the control plane")
+            # One that still sends keeps its connection to itself.
+            self._log_client = client if live.is_done else None
+            self._tells_live = not live.is_refused
 
     def _executor_for(self, command: HostCommand) -> Executor:
         if self._executor is None:

@@ -37,6 +37,21 @@ def page(
     return shown, seal(call.page_secret, sealed_for, [call.now + TOKEN_LIFETIME, *position(shown[-1])])
 
 
+def page_to_follow(
+    call: Call,
+    query: Sequence[object],
+    token: str | None,
+    read: Callable[[Position | None, int], list[Row]],
+    position: Callable[[Row], Position],
+) -> tuple[list[Row], str]:
+    """`page`, of a list that grows while it is read: there is always a token for what comes after."""
+    sealed_for = json.dumps([call.scope.account, call.scope.region, *query])
+    start = _position(call, sealed_for, token)
+    rows = read(start, call.limits.page)
+    end = position(rows[-1]) if rows else start or []
+    return rows, seal(call.page_secret, sealed_for, [call.now + TOKEN_LIFETIME, *end])
+
+
 def page_of_names(
     call: Call, query: Sequence[object], token: str | None, read: Callable[[str | None, int], list[str]]
 ) -> tuple[list[str], str | None]:

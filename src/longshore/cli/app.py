@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, backup, github_token, keys, server, watch
+from longshore.cli import agent, appspec, audit, backup, github_token, keys, logs, server, watch
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -23,4 +23,5 @@ app.add_typer(audit.app, name="audit")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("watch")(watch.watch)
+app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)

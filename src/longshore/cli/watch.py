@@ -19,8 +19,10 @@ from longshore.cli.watch_progress import Changes, Progress
 from longshore.cli.watch_table import deployment_table
 
 #: What was asked for does not exist or is no deployment id: the command was used wrongly.
-_USED_WRONGLY = frozenset({"DeploymentDoesNotExistException", "InvalidDeploymentIdException"})
-_INTERRUPTED = 130
+USED_WRONGLY = frozenset(
+    {"DeploymentDoesNotExistException", "InvalidDeploymentIdException", "DeploymentTargetDoesNotExistException"}
+)
+INTERRUPTED = 130
 #: Lines of the table that are no targets: headline, column names, what is hidden, bar, footer, and one to spare.
 _OTHER_LINES = 8
 
@@ -51,13 +53,13 @@ def watch(
     try:
         last = _shown(seen, output)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _USED_WRONGLY:
+        if error.response["Error"]["Code"] not in USED_WRONGLY:
             raise
         typer.echo(f"longshore watch: {error.response['Error']['Message']}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("No longer watching; the deployment goes on.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     if output is Output.JSON:
         show_json(as_json(last))
     raise typer.Exit(0 if last.status == "Succeeded" else 1)

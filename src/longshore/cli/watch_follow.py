@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
@@ -27,9 +27,11 @@ _AWAY_SECONDS = 1.0
 class Follower:
     """Looks at one deployment again and again."""
 
-    def __init__(self, codedeploy: Any, deployment_id: str) -> None:
+    def __init__(self, codedeploy: Any, deployment_id: str, *, only: str | None = None) -> None:
+        """With `only`, looks at no other target than that."""
         self._codedeploy = codedeploy
         self._id = deployment_id
+        self._only = only
         self._ended: dict[str, Target] = {}
         self._all_ids: list[str] | None = None
         self._last: Progress | None = None
@@ -60,6 +62,8 @@ class Follower:
 
     def _ids(self, seen: Progress) -> list[str]:
         """The targets to show: all of a small deployment, of a large one the worst and the active."""
+        if self._only is not None:
+            return [self._only]
         if seen.total <= MOST_TARGETS:
             if self._all_ids is None or len(self._all_ids) < seen.total:
                 self._all_ids = self._list()
@@ -79,12 +83,30 @@ class Follower:
         return list(self._codedeploy.list_deployment_targets(deploymentId=self._id, **filters)["targetIds"])
 
 
+class Look(Protocol):
+    """What was seen at one moment."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether there will be nothing more to see."""
+
+
+L = TypeVar("L", bound=Look, covariant=True)
+
+
+class Looks(Protocol[L]):
+    """Can be asked to look again and again."""
+
+    def look(self) -> L:
+        """What there is to see now."""
+
+
 def follow(
-    follower: Follower,
+    follower: Looks[L],
     *,
     every: float = _PAUSE_SECONDS,
     away: Callable[[str], None] = lambda _: None,
-) -> Iterator[Progress]:
+) -> Iterator[L]:
     """Each look at the deployment until it ends.
 
     A server that was there and goes away is tried again for a minute, and `away` told once; then the error is raised.

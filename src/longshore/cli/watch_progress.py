@@ -125,8 +125,8 @@ def progress(info: Mapping[str, Any], targets: Sequence[Target] = ()) -> Progres
         completed=info.get("completeTime"),
         counts={status: count for status, count in (info.get("deploymentOverview") or {}).items() if count},
         error_code=error.get("code") or "",
-        error_message=_plain(error.get("message")),
-        rollback_message=_plain(rollback.get("rollbackMessage")),
+        error_message=plain(error.get("message")),
+        rollback_message=plain(rollback.get("rollbackMessage")),
         rollback_id=rollback.get("rollbackDeploymentId", ""),
         targets=tuple(sorted(targets, key=_worst_first)),
     )
@@ -234,12 +234,12 @@ def _event(described: Mapping[str, Any]) -> Event:
         start=described.get("startTime"),
         end=described.get("endTime"),
         error_code=said.get("errorCode") or "",
-        script=_plain(said.get("scriptName")),
-        message=_plain(said.get("message")),
-        log_tail=_plain(said.get("logTail")),
+        script=plain(said.get("scriptName")),
+        message=plain(said.get("message")),
+        log_tail=plain(said.get("logTail")),
     )
 
 
-def _plain(text: str | None) -> str:
+def plain(text: str | None) -> str:
     """Without control characters: a host's log must not move the cursor of who reads it."""
     return _CONTROL.sub("", text or "")

@@ -7,7 +7,10 @@ import json
 import secrets
 from dataclasses import dataclass
 
+from longshore.domain.ids import Scope
+from longshore.domain.target import CommandState, Target
 from longshore.store.targets import OpenCommand
+from longshore.wire.service import Call
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +30,15 @@ class HostCommand:
     def identifier(self) -> str:
         fields = [self.deployment_id, self.target_id, self.position, self.attempt]
         return base64.urlsafe_b64encode(json.dumps(fields, separators=(",", ":")).encode()).decode()
+
+    def is_run_by(self, target: Target | None) -> bool:
+        """Whether this very attempt is the one that its host runs."""
+        return (
+            target is not None
+            and target.command is CommandState.RUNNING
+            and target.position == self.position
+            and target.attempt == self.attempt
+        )
 
 
 def offer(command: OpenCommand) -> HostCommand:
@@ -54,3 +66,8 @@ def read(identifier: str) -> HostCommand | None:
                 deployment_id=deployment_id, target_id=target_id, position=position, attempt=attempt[:32]
             )
     return None
+
+
+def host_of(call: Call) -> str:
+    """Who a caller is as a host: what the rows of its targets carry."""
+    return Scope(call.caller.account, call.caller.region).host(call.caller.arn)

@@ -9,10 +9,10 @@ from typing import Any
 
 from longshore.commands import diagnostics, envelope, host_command
 from longshore.commands.envelope import Signer
-from longshore.commands.host_command import HostCommand
+from longshore.commands.hook_logs import HookLogs
+from longshore.commands.host_command import HostCommand, host_of
 from longshore.commands.waiting import Waiting
-from longshore.domain.ids import Scope
-from longshore.domain.target import CommandState, Report, Target, advance
+from longshore.domain.target import Report, Target, advance
 from longshore.store import deployments, github_tokens, targets
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call, Handler
@@ -24,8 +24,9 @@ _KEPT = 256
 class Commands:
     """Answers agents."""
 
-    def __init__(self, store: Store, waiting: Waiting, signer: Signer) -> None:
+    def __init__(self, store: Store, waiting: Waiting, signer: Signer, logs: HookLogs) -> None:
         self._store = store
+        self._logs = logs
         self._waiting = waiting
         self._signer = signer
         self._sealed: OrderedDict[str, asyncio.Future[dict[str, Any]]] = OrderedDict()
@@ -42,7 +43,7 @@ class Commands:
     async def poll(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Hold the poll until a command for this host is ready; an empty answer means none was."""
         _require_own(call, asked["HostIdentifier"])
-        found = await self._waiting.next_command(_host(call))
+        found = await self._waiting.next_command(host_of(call))
         if found is None:
             return {}
         offered, command = found
@@ -59,7 +60,7 @@ class Commands:
         """The deployment's specification, signed once and the same for each of its hosts."""
         _require_own(call, asked["HostIdentifier"])
         deployment_id = asked["DeploymentExecutionId"].rpartition("/")[2]
-        mine = self._store.peek(lambda tx: targets.of_host(tx, deployment_id, _host(call)))
+        mine = self._store.peek(lambda tx: targets.of_host(tx, deployment_id, host_of(call)))
         if not mine:
             raise AwsError("ClientException", f"{call.caller.arn} is no target of deployment {deployment_id}.")
         self._waiting.seen(deployment_id, mine)
@@ -96,7 +97,7 @@ class Commands:
         )
         target = await self._store.submit(lambda tx: _report(tx, call, command, report), quick=True)
         self._waiting.heard_of(command)
-        return {"CommandStatus": "InProgress" if _runs(target, command) else "Succeeded"}
+        return {"CommandStatus": "InProgress" if command.is_run_by(target) else "Succeeded"}
 
     async def complete(self, call: Call, asked: dict[str, Any]) -> None:
         """Record how the command ended. The first completion counts, and every one is welcome (agent.md 13.6)."""
@@ -105,6 +106,8 @@ class Commands:
             return
         outcome = diagnostics.read(asked["CommandStatus"], asked.get("Diagnostics"))
         report = Report(position=command.position, attempt=command.attempt, outcome=outcome)
+        # Before the report: who sees that an event has ended finds its log whole.
+        self._logs.finish(command)
         await self._store.submit(lambda tx: _report(tx, call, command, report), quick=True)
         self._waiting.heard_of(command)
 
@@ -112,9 +115,9 @@ class Commands:
         """Tell a working agent whether its command is still wanted."""
         command = _command(asked["HostCommandIdentifier"])
         target = self._store.peek(
-            lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
+            lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
         )
-        return {"CommandStatus": "InProgress" if _runs(target, command) else "Failed"}
+        return {"CommandStatus": "InProgress" if command.is_run_by(target) else "Failed"}
 
 
 def _told(tx: Transaction, deployment_id: str) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _told(tx: Transaction, deployment_id: str) -> dict[str, Any]:
 
 def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -> Target | None:
     """Apply a report to its host's row; wakes the deployment only when the host has ended."""
-    target = targets.progress(tx, command.deployment_id, command.target_id, host=_host(call))
+    target = targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
     if target is None:
         return None
     moved = advance(target, report, call.now)
@@ -135,20 +138,6 @@ def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -
         if moved.status.is_final:
             deployments.wake(tx, command.deployment_id, call.now)
     return moved
-
-
-def _runs(target: Target | None, command: HostCommand) -> bool:
-    """Whether this very attempt is the one that runs."""
-    return (
-        target is not None
-        and target.command is CommandState.RUNNING
-        and target.position == command.position
-        and target.attempt == command.attempt
-    )
-
-
-def _host(call: Call) -> str:
-    return Scope(call.caller.account, call.caller.region).host(call.caller.arn)
 
 
 def _require_own(call: Call, identifier: str) -> None:

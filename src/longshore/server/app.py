@@ -20,6 +20,7 @@ from longshore.api import (
     deployment_waits,
     deployments,
     github_tokens,
+    hook_logs,
     on_premises_instances,
     resource_tags,
     revisions,
@@ -31,6 +32,7 @@ from longshore.api.iam import policies, roles, users
 from longshore.api.limits import Limits
 from longshore.api.operations import changes, handlers
 from longshore.commands import envelope
+from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
 from longshore.engine.runner import Runner
@@ -71,7 +73,7 @@ CODEDEPLOY_OPERATIONS = (
 )
 IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 STS_OPERATIONS = (sts,)
-LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens)
+LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens, hook_logs)
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})
@@ -116,12 +118,13 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     usage = Usage(store)
     metrics = Metrics(lambda: _depths(store, waiting), waits=_HELD, now=time.time)
     waiting = Waiting(store, offered=metrics.offered)
+    logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
     endpoint = Endpoint(
         [
             _codedeploy(store, settings.limits, page_secret.encode()),
-            _commands(Commands(store, waiting, signer)),
-            _longshore(store, settings.limits, page_secret.encode()),
+            _commands(Commands(store, waiting, signer, logs)),
+            _longshore(store, settings.limits, page_secret.encode(), logs),
             _iam(store, settings.limits, page_secret.encode()),
             _sts(store, settings.limits, page_secret.encode()),
         ],
@@ -203,10 +206,11 @@ def _commands(commands: Commands) -> Service:
     )
 
 
-def _longshore(store: Store, limits: Limits, page_secret: bytes) -> Service:
+def _longshore(store: Store, limits: Limits, page_secret: bytes, logs: HookLogs) -> Service:
+    api = handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret)
     return Service(
         model=models.load("longshore"),
-        handlers=handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret),
+        handlers={**api, **logs.handlers()},
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),

@@ -9,7 +9,7 @@ from longshore.auth.authorization import not_authorized, request_keys, why_not
 from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.permissions import commands
-from longshore.auth.permissions.codedeploy import CODEDEPLOY
+from longshore.auth.permissions.codedeploy import CODEDEPLOY, OURS
 from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
 from longshore.auth.permissions.needs import Asked, Need, Table, everything
 from longshore.auth.policy_managed import managed_policy
@@ -22,8 +22,7 @@ from longshore.store import access_keys, deployment_groups, deployments, princip
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call
 
-_TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": LONGSHORE}
-_COMMANDS = "codedeploy-commands"
+_TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": {**LONGSHORE, **OURS}}
 _READING = ("s3:GetObject", "s3:GetObjectVersion")
 
 
@@ -46,14 +45,13 @@ class Authorizer:
                 "Credentials of GetSessionToken cannot see or change users, roles and keys: who steals them for an hour"
                 " must not stay. Sign with the lasting key, or assume a role.",
             )
-        if call.service == _COMMANDS:
-            self._require_host(key, call)
+        if (action := commands.action_of(call.service, call.operation)) is not None:
+            self._require_host(key, call, action)
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
             self._require(key, call, asked)
 
-    def _require_host(self, key: Key, call: Call) -> None:
+    def _require_host(self, key: Key, call: Call, action: str) -> None:
         """A host's work needs no Allow; the account's owner and the control plane are no hosts."""
-        action = f"{commands.PREFIX}:{call.operation}"
         reason: str | None = "because only a user or a session can be a host"
         if key.kind in (PrincipalKind.USER, PrincipalKind.ROLE):
             if not key.policies and key.session_policies is None:

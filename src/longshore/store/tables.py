@@ -316,6 +316,27 @@ targets = Table(
     Index("ix_targets_deadline", "deployment_id", "deadline", sqlite_where=text("deadline IS NOT NULL")),
 )
 
+#: What the scripts of a lifecycle event said on a host, in the order in which it came.
+hook_logs = Table(
+    "hook_logs",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("deployment_id", String(16), ForeignKey("deployments.id", ondelete="CASCADE"), nullable=False),
+    Column("target_id", String(100), nullable=False),
+    #: Of the event among the host's.
+    Column("position", Integer, nullable=False),
+    #: Counts what the host sends of one event.
+    Column("sequence", Integer, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("time", Float, nullable=False),
+    #: Whole lines.
+    Column("text", Text, nullable=False),
+    #: Lines before them that were not kept.
+    Column("dropped_lines", Integer, nullable=False),
+    Index(None, "deployment_id", "id"),
+    Index(None, "deployment_id", "target_id", "position", "sequence", unique=True),
+)
+
 #: One row a call that changed something or was refused (domain.audit). A trigger refuses to change or delete any.
 audit_records = Table(
     "audit_records",

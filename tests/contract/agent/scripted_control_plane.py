@@ -92,6 +92,10 @@ class ControlPlane:
     #: Answers of the bundle store instead of the bundle: (status, headers, body, bytes to send before it hangs up).
     bundle_answers: deque[tuple[int, dict[str, str], bytes, int | None]] = field(default_factory=deque)
     bundle_requests: list[dict[str, str]] = field(default_factory=list)
+    #: What PutHookLog told: (command, number of the call, text, lines dropped).
+    hook_logs: list[tuple[str, int, str, int]] = field(default_factory=list)
+    #: Seconds until a PutHookLog is answered.
+    deafness: float = 0.0
     #: Operation → answers to give first: (status, body).
     scripted: dict[str, deque[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(deque))
     acknowledge_with: str | None = "InProgress"
@@ -228,6 +232,11 @@ class ControlPlane:
             deployment = body["DeploymentExecutionId"].rsplit("/", 1)[-1]
             self.specification_fetches.append(deployment)
             return 200, self.envelope(deployment)
+        if operation == "PutHookLog":
+            time.sleep(self.deafness)
+            told = (body["hostCommandIdentifier"], body["sequence"], body["text"], body["droppedLines"])
+            self.hook_logs.append(told)
+            return 200, {"isWanted": True}
         assert operation == "PutHostCommandAcknowledgement", operation
         is_noop = json.loads(body["Diagnostics"]["Payload"])["IsCommandNoop"]
         self.acknowledgements.append((body["HostCommandIdentifier"], is_noop))

@@ -89,7 +89,7 @@ def test_each_endpoint_has_its_proxy_but_for_the_exempt_hosts(endpoint: str, hos
 
 
 def tail_of(directory: Path, entries: list[bytes]) -> str:
-    with EventLog(directory, None, "d-1") as log:
+    with EventLog(directory, None, "d-1", print) as log:
         for entry in entries:
             log.add([entry])
         return log.tail()

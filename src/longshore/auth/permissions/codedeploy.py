@@ -164,3 +164,8 @@ def _row(operation: str, needs: Find | tuple[Find, *tuple[Callable[[str], Need],
 
 
 CODEDEPLOY: Final[Table] = {operation: _row(operation, needs) for operation, needs in _NEEDS.items()}
+
+#: What our own service has about deployments: a policy need not know by which door somebody comes.
+OURS: Final[Table] = {
+    "GetHookLog": (_need(_group_of("deploymentId"), "GetDeploymentTarget"),),
+}

@@ -17,3 +17,13 @@ OPERATIONS: Final = (
 )
 
 PREFIX: Final = "codedeploy-commands-secure"
+
+#: What a host does in our own service.
+OURS: Final = ("PutHookLog",)
+
+
+def action_of(service: str, operation: str) -> str | None:
+    """The action of what a host does; None for what others do."""
+    if service == "codedeploy-commands":
+        return f"{PREFIX}:{operation}"
+    return f"{service}:{operation}" if service == "longshore" and operation in OURS else None
