@@ -191,7 +191,7 @@ def test_killed_in_install_it_finishes_it_when_it_starts_again(
     deployment_id = shop.start(revision("new"))
     wait_until("the host is about to install", at_work.exists)
     go_on.touch()
-    staged = destination / "10" / ".f1000.longshore-new"
+    staged = destination / ".10.longshore-new" / "f1000"
     for _ in range(2):
         _spin_until(staged.exists)
         host.kill()

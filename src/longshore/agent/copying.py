@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from functools import cache
 
 
 def copy(source: str, target: str) -> None:
@@ -24,7 +23,8 @@ def copy(source: str, target: str) -> None:
         writing = os.open(target, flags, mode & 0o777)
         try:
             _copy_content(reading, writing, original.st_size)
-            if (original.st_uid, original.st_gid) != own_ids():
+            made = os.fstat(writing)
+            if (original.st_uid, original.st_gid) != (made.st_uid, made.st_gid):
                 with suppress(PermissionError):
                     os.fchown(writing, original.st_uid, original.st_gid)
             if mode & 0o7000:
@@ -35,12 +35,6 @@ def copy(source: str, target: str) -> None:
             os.close(writing)
     finally:
         os.close(reading)
-
-
-@cache
-def own_ids() -> tuple[int, int]:
-    """User and group of what this process makes."""
-    return os.geteuid(), os.getegid()
 
 
 def _copy_content(reading: int, writing: int, size: int) -> None:

@@ -1,13 +1,15 @@
 """Makes the next release beside its place: everything that can fail, or take long, while the last release still stands.
 
-A new file is staged in the directory it goes to, under a name of ours; a new directory as a whole tree. So the switch
-is renames alone (`switch.py`). The cleanup file names what is staged, for whoever finds it after a kill: our next
-Install, or the official agent's.
+What goes into a directory of the host is staged there, under a name of ours; a new directory as a whole tree, and so is
+a directory that both releases have: its tree holds what is new in it, and shows the attributes it must get. So nothing
+of the last release's attributes is handed down, and the switch is renames alone (`switch.py`). The cleanup file names
+what is staged, for whoever finds it after a kill: our next Install, or the official agent's.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,28 +32,37 @@ class _Layout:
 
     #: Path in the release → path it is staged under, in the order they are made.
     places: dict[str, str] = field(default_factory=dict)
-    #: Staged path → place: the topmost of each tree.
+    #: Staged path → place: what the switch has to rename.
     renames: list[tuple[str, str]] = field(default_factory=list)
-    #: Directories of the last release that this one has too → an empty one, staged to show what they must become.
+    #: Directories of the last release that this one has too → where their new content is staged.
     kept: dict[str, str] = field(default_factory=dict)
     #: Files that are renamed onto what is there.
     files: set[str] = field(default_factory=set)
+    #: Nothing can be renamed into these from outside.
+    mounts: frozenset[str] = frozenset()
 
     def put(self, path: str) -> None:
         """Choose where to stage what will be at the path."""
-        directory, _, name = path.rpartition("/")
-        inside = self.places.get(directory)
-        if inside is not None:
-            place = f"{inside}/{name}"
-        else:
-            place = _temporary(directory, name)
+        place = self._beside(path)
+        if self.stands(path):
             self.renames.append((place, path))
         self.places[path] = place
 
     def keep(self, path: str) -> None:
         """Let the directory stand: what is foreign in it stays."""
+        place = self.kept[path] = self._beside(path)
+        if os.path.realpath(path) not in self.mounts:
+            self.places[path] = place
+
+    def stands(self, path: str) -> bool:
+        """Whether the path is in a directory that is there before the switch."""
+        directory = path.rpartition("/")[0]
+        return directory not in self.places or directory in self.kept
+
+    def _beside(self, path: str) -> str:
         directory, _, name = path.rpartition("/")
-        self.kept[path] = _temporary(directory, name)
+        inside = self.places.get(directory)
+        return f"{inside}/{name}" if inside is not None else _temporary(directory, name)
 
     def staged(self) -> list[str]:
         """The topmost of what is staged."""
@@ -67,7 +78,7 @@ def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Sw
     layout = _lay_out(plan)
     contexts = [(step.path, step.context) for step in plan.instructions if isinstance(step, Semanage)]
     rules = [selinux.MARK + selinux.rule(path) for path, _ in contexts]
-    write_cleanup(cleanup, [*earlier, *layout.places.values(), *layout.kept.values(), *rules])
+    write_cleanup(cleanup, [*earlier, *dict.fromkeys((*layout.places.values(), *layout.kept.values())), *rules])
     # Modes are given when files are made; that is one call less for each.
     mask = os.umask(0)
     try:
@@ -109,11 +120,11 @@ def write_cleanup(cleanup: Path, lines: list[str]) -> None:
 
 
 def _lay_out(plan: Plan) -> _Layout:
-    layout = _Layout()
+    layout = _Layout(mounts=_mounts())
     for step in plan.instructions:
         match step:
             case Mkdir(path):
-                if path.rpartition("/")[0] not in layout.places and _is_directory(path):
+                if layout.stands(path) and _is_directory(path):
                     layout.keep(path)
                 else:
                     layout.put(path)
@@ -164,6 +175,20 @@ def _made_by(step: Copy | Mkdir | Change) -> str | None:
             return path
         case _:
             return None
+
+
+def _mounts() -> frozenset[str]:
+    """Where file systems are mounted on this host."""
+    try:
+        listed = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(_unescaped(line.split(b" ")[4]) for line in listed)
+
+
+def _unescaped(path: bytes) -> str:
+    # The kernel writes what would end the field as three octal digits.
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), path))
 
 
 def _is_directory(path: str) -> bool:

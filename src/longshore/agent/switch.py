@@ -80,6 +80,8 @@ def carry_out(change: Switch, paths: DeploymentPaths) -> None:
         _make_like(staged, path)
     for staged, place in change.renames:
         _rename(staged, place)
+    for staged, _ in reversed(change.kept):
+        _remove(staged)
     selinux.forget(change.unruled)
     write_atomically(paths.last_successful, os.fsencode(change.deployment))
     # After this, what is written down counts no more (`written_down`): all of it is done.
@@ -128,7 +130,7 @@ def _remove(path: str) -> None:
 
 
 def _make_like(staged: str, path: str) -> None:
-    """Give a directory that stands the owner, mode and lists of the one that is staged, which then goes."""
+    """Give a directory that stands the owner, mode and lists of the one that is staged."""
     try:
         like = os.lstat(staged)
     except FileNotFoundError:
@@ -141,7 +143,6 @@ def _make_like(staged: str, path: str) -> None:
             os.chmod(path, stat.S_IMODE(like.st_mode))  # noqa: PTH101
         for name in (*acl.ATTRIBUTES, selinux.ATTRIBUTE):
             _copy_attribute(name, staged, path)
-        os.rmdir(staged)  # noqa: PTH106
     except OSError as error:
         raise InstallError(f"cannot reset the directory {path} of the last release: {error.strerror}") from None
 

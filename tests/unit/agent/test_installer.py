@@ -3,10 +3,12 @@
 # ruff: noqa: E501 - a case is read as one line of its table
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -414,6 +416,26 @@ def test_a_directory_that_both_releases_have_is_as_if_made_anew(host: Host) -> N
     fresh = host.disk / "fresh"
     fresh.mkdir()
     assert mode(host.disk / "t/d") == mode(fresh)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_directory_that_became_a_mount_point_stays_one(host: Host, tmp_path: Path) -> None:
+    """What goes into it cannot be renamed from outside, so it is staged inside."""
+    host.install({"d/a": "1"}, ALL)
+    volume = tmp_path / "volume"
+    grow(volume, {"data": "kept"})
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with suppress(BaseException):
+            assert ctypes.CDLL(None).unshare(0x20000) == 0
+            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+            subprocess.run(["mount", "--bind", volume, host.disk / "t/d"], check=True)
+            host.install({"d/a": "2", "d/e/b": "2"}, ALL)
+            status = 0
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert seen(volume) == {"a": "2", "data": "kept", "e": None, "e/b": "2"}
 
 
 def test_a_cleanup_file_of_the_official_agent_is_understood(host: Host) -> None:
