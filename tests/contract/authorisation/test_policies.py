@@ -52,7 +52,7 @@ class Callers:
             for policy in case.get("attached", ()):
                 self._there.iam.attach_user_policy(UserName=name, PolicyArn=policy)
         if "of" in case:
-            return self._there.caller(caller.client("sts").get_session_token()["Credentials"])
+            return self._there.owner.like(caller.client("sts").get_session_token()["Credentials"])
         return caller
 
     def _session(self, case: dict[str, Any], name: str) -> Caller:
@@ -63,7 +63,7 @@ class Callers:
         limits = {"Policy": document(case, "session")} if "session" in case else {}
         sts = self._there.owner.client("sts")
         answer = sts.assume_role(RoleArn=role["Role"]["Arn"], RoleSessionName="me", **limits)
-        return self._there.caller(answer["Credentials"])
+        return self._there.owner.like(answer["Credentials"])
 
 
 def document(case: dict[str, Any], member: str) -> str:

@@ -43,24 +43,28 @@ class Caller:
 
     def __init__(self, url: str, keys: Keys, *, session: botocore.session.Session) -> None:
         self._url = url
-        self._keys = keys
-        self._session = session
+        self.keys = keys
+        self.session = session
         self._clients: dict[tuple[str, str], Any] = {}
 
     def client(self, service: str, region: str = REGION) -> Any:
         if (service, region) not in self._clients:
-            self._clients[service, region] = self._session.create_client(
+            self._clients[service, region] = self.session.create_client(
                 service,
                 region_name=region,
                 endpoint_url=self._url,
-                aws_access_key_id=self._keys["AccessKeyId"],
-                aws_secret_access_key=self._keys["SecretAccessKey"],
-                aws_session_token=self._keys.get("SessionToken"),
+                aws_access_key_id=self.keys["AccessKeyId"],
+                aws_secret_access_key=self.keys["SecretAccessKey"],
+                aws_session_token=self.keys.get("SessionToken"),
                 config=Config(
                     retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, parameter_validation=False
                 ),
             )
         return self._clients[service, region]
+
+    def like(self, keys: Keys) -> Caller:
+        """Somebody else's, to the same server."""
+        return Caller(self._url, keys, session=self.session)
 
     def tries(self, service: str, operation: str, asked: Mapping[str, Any], *, region: str = REGION) -> tuple[str, str]:
         """The code and text of the error that the call ends with; "" for none."""
@@ -74,27 +78,28 @@ class Caller:
         return "", ""
 
 
+def clients_of(plane: ControlPlane) -> Caller:
+    """The owner's."""
+    # One session for all: it remembers the models it has read.
+    session = botocore.session.Session()
+    session.get_component("data_loader").search_paths.insert(0, str(models.DATA_PATH))
+    key, secret = plane.owner
+    return Caller(plane.url, {"AccessKeyId": key, "SecretAccessKey": secret}, session=session)
+
+
 class World:
     """The control plane, its owner, and what there is."""
 
     def __init__(self, plane: ControlPlane) -> None:
-        self.plane = plane
-        # One session for all: it remembers the models it has read.
-        self._session = botocore.session.Session()
-        self._session.get_component("data_loader").search_paths.insert(0, str(models.DATA_PATH))
-        key, secret = plane.owner
-        self.owner = self.caller({"AccessKeyId": key, "SecretAccessKey": secret})
+        self.owner = clients_of(plane)
         self.iam = self.owner.client("iam")
         self.names = self._furnish()
-
-    def caller(self, keys: Keys) -> Caller:
-        return Caller(self.plane.url, keys, session=self._session)
 
     def user(self, name: str, *, path: str = "/", tags: Mapping[str, str] | None = None) -> Caller:
         """A new user's."""
         pairs = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
         self.iam.create_user(UserName=name, Path=path, Tags=pairs)
-        return self.caller(self.iam.create_access_key(UserName=name)["AccessKey"])
+        return self.owner.like(self.iam.create_access_key(UserName=name)["AccessKey"])
 
     def filled(self, value: Any) -> Any:
         """A row's value, with the names in braces that are known only now."""
