@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -43,25 +43,25 @@ class S3Bundles:
         *,
         endpoint_url: str | None,
         public_url: str | None,
-        access_key_id: str,
-        secret_access_key: str,
+        keys: Callable[[str], tuple[str, str]],
         verify: bool = True,
     ) -> None:
         """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs.
 
+        `keys` gives an account's access key id and secret: a deployment must not reach another account's bundles.
         `verify` says whether the endpoint's certificate must fit its name.
         """
         self._verify = verify
-        self._credentials = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
+        self._keys = keys
         self._endpoint_url = endpoint_url
         self._public_url = public_url or endpoint_url
-        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._clients: dict[tuple[Scope, str | None], Any] = {}
         self._known: dict[tuple[str, ...], _Known] = {}
         self._lock = threading.Lock()
 
     def presign(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> str:
         """See `ports.Bundles`."""
-        url: str = self._client(scope.region, self._public_url).generate_presigned_url(
+        url: str = self._client(scope, self._public_url).generate_presigned_url(
             "get_object", Params=_parameters(location), ExpiresIn=expires_in
         )
         return url
@@ -81,7 +81,7 @@ class S3Bundles:
         return BundleFacts(url=url, sha256=sha256, size=size, appspec_filename=appspec)
 
     def _look(self, scope: Scope, location: Mapping[str, Any], asked: dict[str, str]) -> _Known:
-        answer = self._client(scope.region, self._endpoint_url).get_object(**asked)
+        answer = self._client(scope, self._endpoint_url).get_object(**asked)
         # Entering the body itself would give the bare connection, which checks no checksum.
         with contextlib.closing(answer["Body"]) as body:
             name = (scope.account, scope.region, *asked.values(), answer["ETag"], str(location.get("bundleType")))
@@ -95,13 +95,14 @@ class S3Bundles:
                     self._known[name] = known
         return known
 
-    def _client(self, region: str, endpoint_url: str | None) -> Any:
+    def _client(self, scope: Scope, endpoint_url: str | None) -> Any:
         with self._lock:
-            client = self._clients.get((region, endpoint_url))
+            client = self._clients.get((scope, endpoint_url))
             if client is None:
-                client = self._clients[region, endpoint_url] = boto3.session.Session().client(
+                access_key_id, secret_access_key = self._keys(scope.account)
+                client = self._clients[scope, endpoint_url] = boto3.session.Session().client(
                     "s3",
-                    region_name=region,
+                    region_name=scope.region,
                     endpoint_url=endpoint_url,
                     verify=None if self._verify else False,
                     config=Config(
@@ -111,7 +112,8 @@ class S3Bundles:
                         read_timeout=30,
                         retries={"total_max_attempts": 2},
                     ),
-                    **self._credentials,
+                    aws_access_key_id=access_key_id,
+                    aws_secret_access_key=secret_access_key,
                 )
             return client
 

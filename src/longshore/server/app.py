@@ -106,7 +106,6 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     # Nobody else is here: whoever held a lease is dead.
     store.write(lambda tx: drop_leases(tx, now))
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
-    own = store.write(lambda tx: credentials.service_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))
     page_secret = store.write(lambda tx: server_secrets.get_or_make(tx, "page-tokens", lambda: secrets.token_hex(32)))
 
@@ -153,8 +152,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
                 public_url=settings.public_url or local_url,
                 # Our own socket: a certificate made for the public name would not fit the local address.
                 verify=False,
-                access_key_id=own.access_key_id,
-                secret_access_key=own.secret_access_key,
+                keys=lambda account: _own_key(store, account),
             ),
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,
@@ -171,6 +169,11 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         root_key=root,
         metrics_token=metrics_token,
     )
+
+
+def _own_key(store: Store, account: str) -> tuple[str, str]:
+    key = store.write(lambda tx: credentials.service_key(tx, account, time.time()))
+    return key.access_key_id, key.secret_access_key
 
 
 def _depths(store: Store, waiting: Waiting) -> Depths:

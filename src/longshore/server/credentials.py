@@ -21,7 +21,7 @@ def root_key(tx: Transaction, account: str, now: float) -> AccessKey:
 
 
 def service_key(tx: Transaction, account: str, now: float) -> AccessKey:
-    """The key by which the control plane itself reads bundles from onebox."""
+    """The key by which the control plane itself reads an account's bundles from onebox."""
     return _get_or_make(tx, account, f"arn:aws:iam::{account}:user/{_SERVICE_USER}", PrincipalKind.SERVICE, now)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -302,3 +305,54 @@ def test_a_role_is_assumed_from_another_account_only_if_both_say_so(lands: dict[
     assert f"shop-{theirs.mark}" in listed
     assert f"shop-{ours.mark}" not in listed
     assert sts.get_caller_identity()["Account"] == OURS
+
+
+def test_a_deployment_does_not_bring_its_hosts_another_accounts_bundle(lands: dict[tuple[str, str], Land]) -> None:
+    """The control plane reads bundles for its users: it must not read for one what only another may."""
+    told = {}
+    for account, bucket in ((OURS, "ours-too"), (THEIRS, "theirs-too")):
+        s3 = lands[account, EAST].client("s3")
+        s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=bucket, Key="1.zip", Body=b"secret of " + bucket.encode())
+    for account, bucket in ((OURS, "theirs-too"), (THEIRS, "ours-too"), (OURS, "ours-too"), (THEIRS, "theirs-too")):
+        told[account, bucket] = what_a_host_is_given(lands[account, EAST], bucket)
+    assert told == {
+        (OURS, "theirs-too"): (403, b""),
+        (THEIRS, "ours-too"): (403, b""),
+        (OURS, "ours-too"): (200, b"secret of ours-too"),
+        (THEIRS, "theirs-too"): (200, b"secret of theirs-too"),
+    }
+
+
+def what_a_host_is_given(land: Land, bucket: str) -> tuple[int, bytes]:
+    """Deploy from `bucket` to a new host of `land`: what the URL in its specification opens."""
+    deploy, name = land.client("codedeploy"), f"reads-{bucket}"
+    iam = land.client("iam")
+    arn = iam.create_user(UserName=name)["User"]["Arn"]
+    deploy.register_on_premises_instance(instanceName=name, iamUserArn=arn)
+    deploy.add_tags_to_on_premises_instances(instanceNames=[name], tags=[{"Key": "reads", "Value": bucket}])
+    deploy.create_application(applicationName=name)
+    deploy.create_deployment_group(
+        applicationName=name,
+        deploymentGroupName="prod",
+        serviceRoleArn=f"arn:aws:iam::{land.account}:role/deploy",
+        onPremisesInstanceTagFilters=[{"Key": "reads", "Value": bucket, "Type": "KEY_AND_VALUE"}],
+        deploymentConfigName="CodeDeployDefault.AllAtOnce",
+    )
+    location = {"bucket": bucket, "key": "1.zip", "bundleType": "zip"}
+    deploy.create_deployment(
+        applicationName=name, deploymentGroupName="prod", revision={"revisionType": "S3", "s3Location": location}
+    )
+    host = land.owner.like(iam.create_access_key(UserName=name)["AccessKey"]).client("codedeploy-commands")
+    command = host.poll_host_command(HostIdentifier=arn)["HostCommand"]
+    answer = host.get_deployment_specification(
+        DeploymentExecutionId=command["DeploymentExecutionId"], HostIdentifier=arn
+    )
+    envelope = json.loads(answer["DeploymentSpecification"]["VariantEnvelope"]["Payload"])
+    url = json.loads(base64.b64decode(envelope["payload"]))["Longshore"]["BundleUrl"]
+    try:
+        with urllib.request.urlopen(url, timeout=10) as opened:
+            return opened.status, opened.read()
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return refused.code, b""
