@@ -26,18 +26,26 @@ class Application:
     create_time: float
     scope: Scope
     #: The token by which its revisions at GitHub are read.
-    github_token_name: str | None = None
+    github_token_name: str | None
 
 
 def find(tx: Transaction, scope: Scope, name: str) -> Application | None:
     """The application of this name. Asked for nearly every call, so it goes straight to the driver."""
     row = tx.hot(
-        "SELECT id, compute_platform, create_time FROM applications WHERE account = ? AND region = ? AND name = ?",
+        "SELECT id, compute_platform, create_time, github_token_name FROM applications"
+        " WHERE account = ? AND region = ? AND name = ?",
         (scope.account, scope.region, name),
     ).fetchone()
     if row is None:
         return None
-    return Application(id=row[0], name=name, compute_platform=ComputePlatform(row[1]), create_time=row[2], scope=scope)
+    return Application(
+        id=row[0],
+        name=name,
+        compute_platform=ComputePlatform(row[1]),
+        create_time=row[2],
+        scope=scope,
+        github_token_name=row[3],
+    )
 
 
 def is_there(tx: Transaction, application_id: str) -> bool:
@@ -66,7 +74,9 @@ def number(tx: Transaction, scope: Scope) -> int:
 
 def create(tx: Transaction, scope: Scope, *, name: str, platform: ComputePlatform, now: float) -> Application:
     """Make an application; the caller has seen that its name is free."""
-    made = Application(id=new_id(), name=name, compute_platform=platform, create_time=now, scope=scope)
+    made = Application(
+        id=new_id(), name=name, compute_platform=platform, create_time=now, scope=scope, github_token_name=None
+    )
     tx.execute(
         insert(applications).values(
             id=made.id,
