@@ -89,6 +89,8 @@ def add(tx: Transaction, deployment: Deployment) -> None:
     """Record a new deployment, let it hold its group, and have the engine look at it at once."""
     values = {name: getattr(deployment, name) for name in _FIELDS}
     values["status"] = deployment.status.value
+    # As it is told: whoever asks for what was created at that moment, bounds included, must be given it.
+    values["create_time"] = round(deployment.create_time, 3)
     values["bundle"] = deployment.bundle and asdict(deployment.bundle)
     values |= {column: None if values[column] is None else as_json(values[column]) for column in _JSON}
     tx.hot(_INSERT, (*values.values(), deployment.create_time))
