@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from longshore.api.deployment_rules import (
@@ -34,6 +35,35 @@ _KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstance
 @writes("CreateDeployment", quick=True)
 def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
+    wanted = resolve(call, asked)
+    _require_free(call, wanted.application, wanted.group)
+    check_is_supported(asked, wanted.application.compute_platform, wanted.group.document)
+
+    deployment = _new(call, asked, wanted)
+    revisions.use(
+        call.tx,
+        wanted.application.id,
+        wanted.location,
+        description=f"Registered by deployment {deployment.id}",
+        now=call.now,
+    )
+    deployments.add(call.tx, deployment)
+    return {"deploymentId": deployment.id}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What a deployment would be of, and how."""
+
+    application: Application
+    group: DeploymentGroup
+    #: The revision's, as the API spells it.
+    location: dict[str, Any]
+    config_name: str
+
+
+def resolve(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Wanted:
+    """Find what CreateDeployment names, and check all that does not depend on the moment."""
     check_revision_is_asked_for(asked)
     application = existing_application(call, asked["applicationName"])
     group = existing_group(call, application, asked["deploymentGroupName"])
@@ -47,15 +77,7 @@ def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
             "InvalidDeploymentConfigNameException",
             f"{config_name} is for {config.platform}; {application.name} is for {platform}.",
         )
-    _require_free(call, application, group)
-    check_is_supported(asked, platform, group.document)
-
-    deployment = _new(call, asked, application, group, location, config_name)
-    revisions.use(
-        call.tx, application.id, location, description=f"Registered by deployment {deployment.id}", now=call.now
-    )
-    deployments.add(call.tx, deployment)
-    return {"deploymentId": deployment.id}
+    return Wanted(application=application, group=group, location=location, config_name=config_name)
 
 
 @reads("GetDeployment", quick=True)
@@ -171,14 +193,8 @@ def _require_free(call: Call, application: Application, group: DeploymentGroup) 
         )
 
 
-def _new(
-    call: Call,
-    asked: t.CreateDeploymentInputTypeDef,
-    application: Application,
-    group: DeploymentGroup,
-    location: dict[str, Any],
-    config_name: str,
-) -> Deployment:
+def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted) -> Deployment:
+    application, group = wanted.application, wanted.group
     document: dict[str, Any] = {name: asked[name] for name in _KEPT if name in asked}  # type: ignore[literal-required]
     document["fileExistsBehavior"] = asked.get("fileExistsBehavior", "DISALLOW")
     document["deploymentStyle"] = group.document["deploymentStyle"]
@@ -197,14 +213,14 @@ def _new(
         application_name=application.name,
         group_name=group.name,
         compute_platform=application.compute_platform.value,
-        config_name=config_name,
+        config_name=wanted.config_name,
         status=DeploymentStatus.CREATED,
         creator="user",
         create_time=call.now,
         start_time=None,
         complete_time=None,
-        revision=location,
-        revision_identity=revision.identity(location),
+        revision=wanted.location,
+        revision_identity=revision.identity(wanted.location),
         previous_revision=group.target_revision,
         document=document,
         error_code=None,

@@ -70,6 +70,14 @@ class Target:
     def event(self) -> LifecycleEvent:
         return self.events[self.position]
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it took from the first event's start to the last one's end; None when no event was run."""
+        ran = [event for event in self.events if event.start_time is not None and event.end_time is not None]
+        if not ran:
+            return None
+        return max(event.end_time or 0.0 for event in ran) - min(event.start_time or 0.0 for event in ran)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:

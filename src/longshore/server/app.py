@@ -22,6 +22,7 @@ from longshore.api import (
     github_tokens,
     hook_logs,
     on_premises_instances,
+    plans,
     resource_tags,
     revisions,
     sts,
@@ -40,6 +41,7 @@ from longshore.engine.tick import World
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
+from longshore.providers.ports import Bundles
 from longshore.server import credentials, data_dir
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
@@ -73,7 +75,7 @@ CODEDEPLOY_OPERATIONS = (
 )
 IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 STS_OPERATIONS = (sts,)
-LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens, hook_logs)
+LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens, hook_logs, plans)
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})
@@ -119,11 +121,19 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     waiting = Waiting(store, offered=metrics.offered)
     logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
+    local_url = settings.url(port)
+    bundles = S3Bundles(
+        endpoint_url=local_url,
+        public_url=settings.public_url or local_url,
+        # Our own socket: a certificate made for the public name would not fit the local address.
+        verify=False,
+        keys=lambda account: _own_key(store, account),
+    )
     endpoint = Endpoint(
         [
             _codedeploy(store, settings.limits, page_secret.encode()),
             _commands(Commands(store, waiting, signer, logs)),
-            _longshore(store, settings.limits, page_secret.encode(), logs),
+            _longshore(store, settings.limits, page_secret.encode(), logs, bundles),
             _iam(store, settings.limits, page_secret.encode()),
             _sts(store, settings.limits, page_secret.encode()),
         ],
@@ -143,17 +153,10 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         why_not=object_permissions(store, usage, now=time.time),
         base_hosts=settings.host_names,
     )
-    local_url = settings.url(port)
     engine = Runner(
         World(
             store=store,
-            bundles=S3Bundles(
-                endpoint_url=local_url,
-                public_url=settings.public_url or local_url,
-                # Our own socket: a certificate made for the public name would not fit the local address.
-                verify=False,
-                keys=lambda account: _own_key(store, account),
-            ),
+            bundles=bundles,
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,
         )
@@ -209,11 +212,12 @@ def _commands(commands: Commands) -> Service:
     )
 
 
-def _longshore(store: Store, limits: Limits, page_secret: bytes, logs: HookLogs) -> Service:
+def _longshore(store: Store, limits: Limits, page_secret: bytes, logs: HookLogs, bundles: Bundles) -> Service:
     api = handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret)
+    planned = plans.examining(api["PlanDeployment"], bundles)
     return Service(
         model=models.load("longshore"),
-        handlers={**api, **logs.handlers()},
+        handlers={**api, **logs.handlers(), "PlanDeployment": planned},
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from longshore.store import wakeup
 from longshore.store.database import Transaction
@@ -77,6 +77,16 @@ def held_in(tx: Transaction, account: str, *wanted: ColumnElement[bool]) -> list
 def held_by(tx: Transaction, account: str, kind: str, principal_arn: str) -> list[AccessKey]:
     """One principal's lasting keys, oldest first. A user may have the ARN that the control plane goes by."""
     return held_in(tx, account, access_keys.c.principal_arn == principal_arn, access_keys.c.kind == kind)
+
+
+def last_uses(tx: Transaction, account: str) -> dict[str, float | None]:
+    """When the users of an account used a lasting key last, by their ARN; None for those who never have."""
+    rows = tx.execute(
+        select(access_keys.c.principal_arn, func.max(access_keys.c.last_used_time))
+        .where(access_keys.c.account == account, access_keys.c.kind == "user", access_keys.c.expiration.is_(None))
+        .group_by(access_keys.c.principal_arn)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def set_status(tx: Transaction, key: AccessKey, status: str) -> None:

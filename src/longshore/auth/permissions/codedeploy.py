@@ -167,5 +167,7 @@ CODEDEPLOY: Final[Table] = {operation: _row(operation, needs) for operation, nee
 
 #: What our own service has about deployments: a policy need not know by which door somebody comes.
 OURS: Final[Table] = {
+    # Who may know what a deployment would do is who may make it.
+    "PlanDeployment": CODEDEPLOY["CreateDeployment"],
     "GetHookLog": (_need(_group_of("deploymentId"), "GetDeploymentTarget"),),
 }

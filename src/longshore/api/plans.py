@@ -1,0 +1,200 @@
+"""What a deployment would do, before it is made: our own operation, beside CodeDeploy's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
+
+from longshore.api.deployment_rules import check_is_supported
+from longshore.api.deployments import resolve
+from longshore.api.operations import Call, reads
+from longshore.domain import revision
+from longshore.domain.deployment import TargetStatus
+from longshore.domain.health import Fleet, Verdict, judge
+from longshore.domain.ids import Scope
+from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
+from longshore.providers.ports import Bundles, ProviderError
+from longshore.store import access_keys, lineups, targets
+from longshore.store.deployment_groups import DeploymentGroup
+from longshore.wire.service import Call as WireCall
+from longshore.wire.service import Handler
+
+if TYPE_CHECKING:
+    from mypy_boto3_codedeploy import type_defs as t
+
+#: An agent polls all the time, and its key's use is noted every quarter of an hour; then it is late by this, seconds.
+_UNSEEN_AFTER = 20 * 60.0
+#: Hosts of the last deployment that are looked at to know how long one takes.
+_SAMPLE = 100
+_MOST_NAMED = 5
+
+Problem = dict[str, Any]
+
+
+@reads("PlanDeployment")
+def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
+    """All that the rows tell; whether the bundle is there is asked afterwards (`examining`)."""
+    # The members have the names and meanings that they have for CreateDeployment.
+    wanted = resolve(call, cast("t.CreateDeploymentInputTypeDef", asked))
+    check_is_supported(asked, wanted.application.compute_platform, wanted.group.document)
+    group = wanted.group
+    seen = lineups.circumstances(
+        call.tx,
+        call.scope,
+        group,
+        config_name=wanted.config_name,
+        only_outdated=bool(asked.get("updateOutdatedInstancesOnly")),
+        limit=call.limits.instances_per_deployment,
+        account_limit=call.limits.active_instances,
+    )
+    lineup = line_up(seen)
+    last_seen = access_keys.last_uses(call.tx, call.scope.account)
+    waves = lineup.waves()
+    answer: dict[str, Any] = {
+        "revision": wanted.location,
+        "deploymentConfigName": wanted.config_name,
+        "instances": [
+            _instance(host, number, seen, revision.identity(wanted.location), last_seen)
+            for number, wave in enumerate(waves, 1)
+            for host in wave
+        ],
+        "waves": len(waves) if lineup.refusal is None else 0,
+        "instancesAtOnce": lineup.at_once,
+        "minimumHealthyInstances": lineup.required,
+        "problems": [*_refusals(lineup, group), *_unseen(lineup, last_seen, call.now)],
+    }
+    if group.target_revision is not None:
+        answer["currentRevision"] = group.target_revision
+    if (typical := _seconds_a_host(call, group)) is not None:
+        answer["estimatedSeconds"] = typical * answer["waves"]
+    return answer
+
+
+def examining(handler: Handler, bundles: Bundles) -> Handler:
+    """PlanDeployment whose answer also tells of the bundle, which is read with no transaction open."""
+
+    async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any]:
+        plan = await handler(call, asked)
+        assert plan is not None
+        scope = Scope(call.caller.account, call.caller.region)
+        found = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
+        return {**plan, "problems": [*plan["problems"], *found]}
+
+    return handle
+
+
+def _instance(
+    host: Host, wave: int, seen: Circumstances, planned: str, last_seen: Mapping[str, float | None]
+) -> dict[str, Any]:
+    is_healthy, installed = seen.health.get(host.name, (False, None))
+    described = {
+        "instanceName": host.name,
+        "instanceArn": host.arn,
+        "wave": wave,
+        "isHealthy": is_healthy,
+        "installedRevision": _installed(installed, planned, seen.current_revision),
+    }
+    if (moment := last_seen.get(_principal(host))) is not None:
+        described["lastSeenTime"] = moment
+    return described
+
+
+def _installed(installed: str | None, planned: str, current: str | None) -> str:
+    if installed is None:
+        return "UNKNOWN"
+    if installed == planned:
+        return "PLANNED"
+    return "CURRENT" if installed == current else "OTHER"
+
+
+def _refusals(lineup: Lineup, group: DeploymentGroup) -> list[Problem]:
+    found = []
+    if group.active_deployment_id is not None:
+        found.append(
+            _problem(
+                "DEPLOYMENT_ACTIVE",
+                f"Deployment {group.active_deployment_id} to {group.name} has not ended: until it has, or is stopped,"
+                " another one is refused.",
+            )
+        )
+    if lineup.refusal is not None:
+        found.append(_problem(lineup.refusal.code.value, lineup.refusal.message))
+    return found
+
+
+def _unseen(lineup: Lineup, last_seen: Mapping[str, float | None], now: float) -> list[Problem]:
+    """Hosts whose agent does not poll: each fails when its turn comes."""
+    silent = [
+        host.name
+        for host, _ in lineup.hosts
+        # A host with session credentials has no lasting key; of it nothing is known.
+        if _principal(host) in last_seen and (last_seen[_principal(host)] or 0.0) < now - _UNSEEN_AFTER
+    ]
+    if not silent:
+        return []
+    fleet = Fleet(
+        total=len(lineup.hosts),
+        required=lineup.required,
+        pending=len(lineup.hosts) - len(silent),
+        in_flight=0,
+        succeeded=0,
+        failed=len(silent),
+    )
+    named = ", ".join(silent[:_MOST_NAMED]) + (" …" if len(silent) > _MOST_NAMED else "")
+    return [
+        _problem(
+            "AGENT_NOT_SEEN",
+            f"The agent of {len(silent)} instance(s) has not called for {_UNSEEN_AFTER / 60:.0f} minutes or has never:"
+            f" {named}. Is it running there, and can it reach this server?",
+            is_fatal=judge(fleet) is Verdict.FAILED,
+        )
+    ]
+
+
+def _bundle_problems(bundles: Bundles, scope: Scope, location: Mapping[str, Any]) -> list[Problem]:
+    place = location.get("s3Location")
+    if place is None:
+        return []
+    name = f"s3://{place['bucket']}/{place['key']}"
+    try:
+        facts = bundles.examine(scope, place, expires_in=60)
+    except ProviderError as error:
+        return [_problem("REVISION_MISSING", f"{name} cannot be reached now: {error}", is_fatal=False)]
+    if facts.sha256 is None:
+        return [
+            _problem(
+                "REVISION_MISSING",
+                f"{name} cannot be read: there is no such object, or this server may not read it."
+                " Push it with: aws deploy push",
+            )
+        ]
+    if facts.appspec_filename is None:
+        return [
+            _problem(
+                "APPSPEC_MISSING",
+                f"{name} has no appspec.yml or appspec.yaml at its root, or is no {place.get('bundleType')} archive."
+                " See what is wrong with: longshore appspec check",
+            )
+        ]
+    return []
+
+
+def _seconds_a_host(call: Call, group: DeploymentGroup) -> float | None:
+    """How long a host took in the group's last successful deployment; None when there was none."""
+    last = group.last_successful_deployment_id
+    if last is None:
+        return None
+    names: Sequence[str] = targets.with_status(call.tx, last, TargetStatus.SUCCEEDED)
+    taken = [row.target.seconds for row in targets.find(call.tx, last, names[:_SAMPLE])]
+    known = [seconds for seconds in taken if seconds is not None]
+    return median(known) if known else None
+
+
+def _principal(host: Host) -> str:
+    return host.poller.partition("/")[2]
+
+
+def _problem(code: str, message: str, *, is_fatal: bool = True) -> Problem:
+    return {"code": code, "message": message, "isFatal": is_fatal}

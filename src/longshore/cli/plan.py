@@ -1,0 +1,148 @@
+"""`longshore plan`: what a deployment would do, before it is made."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from longshore.cli.clients import client, explained, show_json
+
+#: Instances shown one by one; of the others the waves' sizes.
+_MOST_SHOWN = 40
+_INSTALLED = {
+    "PLANNED": ("has it already", "green"),
+    "CURRENT": ("runs the current one", ""),
+    "OTHER": ("runs another one", "yellow"),
+    "UNKNOWN": ("not known", "dim"),
+}
+
+
+class Output(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+@explained
+def plan(
+    application_name: Annotated[str, typer.Option(help="The application.")],
+    deployment_group_name: Annotated[str, typer.Option(help="The deployment group.")],
+    s3_location: Annotated[
+        str | None, typer.Option(help="bucket=…,key=…,bundleType=zip|tgz|tar[,version=…][,eTag=…]")
+    ] = None,
+    github_location: Annotated[str | None, typer.Option(help="repository=…,commitId=…")] = None,
+    revision: Annotated[str | None, typer.Option(help="The revision as JSON, as `aws deploy` takes it.")] = None,
+    deployment_config_name: Annotated[str | None, typer.Option(help="If it is not the group's own.")] = None,
+    update_outdated_instances_only: Annotated[
+        bool, typer.Option("--update-outdated-instances-only", help="Leave out instances that are up to date.")
+    ] = False,
+    deployment_mode: Annotated[str | None, typer.Option(help="STANDARD or RESTART.")] = None,
+    output: Annotated[Output, typer.Option(help="text to read, json for a script.")] = Output.TEXT,
+    endpoint_url: Annotated[str | None, typer.Option(help="The server, if AWS_ENDPOINT_URL does not name it.")] = None,
+) -> None:
+    """Show what `aws deploy create-deployment` with the same options would do now. Nothing is changed.
+
+    Which instances take part, in which order and how many at a time; how many stay up; how long it may take, from the
+    last success; and everything that will make it fail.
+
+    Exit code: 0 it can be deployed; 1 it would be refused or fail; 2 used wrongly.
+    """
+    asked: dict[str, Any] = {"applicationName": application_name, "deploymentGroupName": deployment_group_name}
+    if location := _revision(s3_location, github_location, revision):
+        asked["revision"] = location
+    if deployment_config_name:
+        asked["deploymentConfigName"] = deployment_config_name
+    if update_outdated_instances_only:
+        asked["updateOutdatedInstancesOnly"] = True
+    if deployment_mode:
+        asked["deploymentMode"] = deployment_mode
+    made = client("longshore", endpoint_url=endpoint_url).plan_deployment(**asked)
+    del made["ResponseMetadata"]
+    if output is Output.JSON:
+        show_json(made)
+    else:
+        _show(made)
+    raise typer.Exit(1 if any(problem["isFatal"] for problem in made["problems"]) else 0)
+
+
+def _revision(s3: str | None, github: str | None, whole: str | None) -> dict[str, Any] | None:
+    if sum(given is not None for given in (s3, github, whole)) > 1:
+        raise typer.BadParameter("give one of --s3-location, --github-location and --revision")
+    if s3 is not None:
+        return {"revisionType": "S3", "s3Location": _members(s3, "--s3-location")}
+    if github is not None:
+        return {"revisionType": "GitHub", "gitHubLocation": _members(github, "--github-location")}
+    if whole is None:
+        return None
+    try:
+        location = json.loads(whole)
+    except ValueError as error:
+        raise typer.BadParameter(f"--revision is not JSON: {error}") from None
+    if not isinstance(location, dict):
+        raise typer.BadParameter("--revision must be a JSON object")
+    return location
+
+
+def _members(text: str, option: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",")]
+    if any(not separator or not name for name, separator, _ in pairs):
+        raise typer.BadParameter(f"{option} is a list of name=value with commas between, not {text!r}")
+    return {name: value for name, _, value in pairs}
+
+
+def _show(made: dict[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    config = made["deploymentConfigName"].removeprefix("CodeDeployDefault.")
+    console.print(Text.assemble("deploys  ", (_named(made["revision"]), "bold"), f"  with {config}"))
+    if current := made.get("currentRevision"):
+        is_same = current == made["revision"]
+        console.print(f"replaces {'the same revision' if is_same else _named(current)}")
+    instances = made["instances"]
+    if instances and made["waves"]:
+        waves = f"{made['waves']} wave{'s' if made['waves'] > 1 else ''}"
+        console.print(
+            f"on {len(instances)} instance(s), at most {made['instancesAtOnce']} at a time: {waves};"
+            f" {made['minimumHealthyInstances']} stay up"
+        )
+        console.print(_table(instances))
+    if "estimatedSeconds" in made:
+        console.print(f"takes about {made['estimatedSeconds']:.0f} s, as the last success did")
+    for problem in made["problems"]:
+        mark, style = ("✘ will fail:", "bold red") if problem["isFatal"] else ("! ", "yellow")
+        console.print(Text.assemble((f"{mark} {problem['code']}", style), f"  {problem['message']}"))
+    if not made["problems"]:
+        console.print(Text("✔ nothing speaks against it", style="green"))
+
+
+def _table(instances: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("wave", "instance", "healthy", "revision", "agent seen"):
+        table.add_column(name, justify="right" if name == "wave" else "left")
+    for one in instances[:_MOST_SHOWN]:
+        said, style = _INSTALLED[one["installedRevision"]]
+        seen = one.get("lastSeenTime")
+        table.add_row(
+            str(one["wave"]),
+            one["instanceName"],
+            Text("yes" if one["isHealthy"] else "no", style="" if one["isHealthy"] else "yellow"),
+            Text(said, style=style),
+            f"{seen:%Y-%m-%d %H:%M}" if seen else "",
+        )
+    if len(instances) > _MOST_SHOWN:
+        table.add_row("", Text(f"… {len(instances) - _MOST_SHOWN} more", style="dim"))
+    return table
+
+
+def _named(location: dict[str, Any]) -> str:
+    """A revision in a few words."""
+    if s3 := location.get("s3Location"):
+        version = f" version {s3['version']}" if s3.get("version") else ""
+        return f"s3://{s3['bucket']}/{s3['key']}{version}"
+    if github := location.get("gitHubLocation"):
+        return f"{github['repository']} at {github['commitId'][:12]}"
+    return str(location.get("revisionType", "a revision"))
