@@ -7,8 +7,8 @@ import pkgutil
 
 from longshore import api
 
-#: What the names of operations begin with that change nothing, in all of AWS's services.
-LOOKS = ("BatchGet", "Get", "List", "Simulate")
+#: What the names of operations begin with that change nothing, in all of AWS's services and in ours.
+LOOKS = ("BatchGet", "Get", "List", "Plan", "Simulate")
 #: Called a look, and gives out credentials.
 NO_LOOKS = {"GetFederationToken", "GetSessionToken"}
 
