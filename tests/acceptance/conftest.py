@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from longshore.onebox.machinery.host_view import HostView, why_not
-from tests.acceptance.world import ControlPlane, Host, Shop
+from tests.acceptance.world import ControlPlane, Host, Shop, self_signed
 
 _numbers = itertools.count(1)
 
@@ -68,3 +68,9 @@ def shop_of() -> Callable[..., Shop]:
         return shop
 
     return make
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost, and its key."""
+    return self_signed(tmp_path)

@@ -15,9 +15,12 @@ import yaml
 
 from longshore.agent.errors import ConfigError
 from longshore.agent.identity import Identity, SessionCredentials, UserCredentials
+from longshore.agent.pin import Pin
 from longshore.agent.proxies import ENDPOINTS, Proxies, Proxy
 
+OWN_FILE = Path("/etc/longshore/agent.yml")
 DEFAULT_FILES = (
+    OWN_FILE,
     Path("/etc/codedeploy-agent/conf/codedeployagent.yml"),
     Path("/opt/codedeploy-agent/conf/codedeployagent.yml"),
 )
@@ -51,6 +54,8 @@ class HostConfig:
     #: Seconds a script has between SIGTERM and SIGKILL.
     hook_grace_seconds: float = 5
     proxies: Proxies = field(default_factory=Proxies)
+    #: The certificate that the control plane, and bundles kept there, must come with.
+    pin: Pin | None = None
     #: Where S3 is; None: where AWS has it.
     s3_endpoint_override: str | None = None
     #: Bundles in S3 are fetched with the host's own credentials, though the control plane sent a presigned URL.
@@ -88,10 +93,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     settings, source = _completed(path)
     take = _Settings(settings, path)
     identity = _identity(_Settings(settings, source), environ)
+    endpoint = _endpoint(take.text("deploy_control_endpoint"), identity.region, environ)
     return Config(
         **_host_settings(take, environ),
         identity=identity,
-        endpoint=_endpoint(take.text("deploy_control_endpoint"), identity.region, environ),
+        endpoint=endpoint,
+        pin=_pin(take, endpoint),
         auth_policy=take.flag("enable_auth_policy", False),
         pid_dir=_path(take, "pid_dir"),
         http_read_timeout=take.number("http_read_timeout", 80, at_least=1),
@@ -103,12 +110,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 
 def _completed(path: Path) -> tuple[dict[str, object], Path]:
     """The settings in `path`, and the file that says who this host is: perhaps the on-premises file."""
-    settings = _read(path)
+    settings = read(path)
     if {"iam_user_arn", "iam_session_arn"} & settings.keys():
         return settings, path
     source = Path(str(settings.get("on_premises_config_file") or DEFAULT_ON_PREMISES_FILE))
     if source.exists():
-        settings |= {key: value for key, value in _read(source).items() if key in _IDENTITY_KEYS}
+        settings |= {key: value for key, value in read(source).items() if key in _IDENTITY_KEYS}
     return settings, source
 
 
@@ -124,7 +131,7 @@ def _host_settings(take: _Settings, environ: Mapping[str, str]) -> dict[str, Any
         "archive_max_extraction_size": int(take.number("archive_max_extraction_size", 8 * 1024**3, at_least=1)),
         "archive_max_entries": int(take.number("archive_max_entries", 200_000, at_least=1)),
         "hook_grace_seconds": take.number("hook_grace_seconds", 5, at_least=0),
-        "proxies": _proxies(take, environ),
+        "proxies": proxies(take.values, take.path, environ),
         "s3_endpoint_override": take.url("s3_endpoint_override"),
         "s3_own_credentials": take.flag("s3_own_credentials", False),
         "use_fips_mode": take.flag("use_fips_mode", False),
@@ -133,7 +140,9 @@ def _host_settings(take: _Settings, environ: Mapping[str, str]) -> dict[str, Any
     }
 
 
-def _proxies(take: _Settings, environ: Mapping[str, str]) -> Proxies:
+def proxies(settings: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> Proxies:
+    """The proxies that the settings in `path` and the environment name; raises ConfigError."""
+    take = _Settings(settings, path)
     exempt = take.text("no_proxy") or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     try:
         return Proxies(
@@ -163,7 +172,7 @@ class _Settings:
 
     def url(self, key: str) -> str | None:
         value = self.text(key)
-        if value is not None and not _is_url(value):
+        if value is not None and not is_url(value):
             raise ConfigError(f"{self.path}: {key} must be a URL like https://host:8420, not {value!r}")
         return value
 
@@ -190,7 +199,7 @@ class _Settings:
         return value
 
 
-def _read(path: Path) -> dict[str, object]:
+def read(path: Path) -> dict[str, object]:
     """A YAML mapping whose keys may carry a leading colon (Ruby symbols, agent.md 7.1.1)."""
     try:
         raw = path.read_bytes()
@@ -231,12 +240,12 @@ def _identity(take: _Settings, environ: Mapping[str, str]) -> Identity:
 
 def _endpoint(configured: str | None, region: str, environ: Mapping[str, str]) -> str:
     endpoint = configured or environ.get("AWS_ENDPOINT_URL") or f"https://codedeploy-commands.{region}.amazonaws.com"
-    if not _is_url(endpoint):
+    if not is_url(endpoint):
         raise ConfigError(f"deploy_control_endpoint {endpoint!r} is not a URL like https://deploy.example.com:8420")
     return endpoint
 
 
-def _is_url(said: str) -> bool:
+def is_url(said: str) -> bool:
     try:
         parts = urlsplit(said)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -258,6 +267,22 @@ def _signer(take: _Settings) -> bytes | None:
             "as the server prints it"
         )
     return key
+
+
+def _pin(take: _Settings, endpoint: str) -> Pin | None:
+    said = take.text("server_certificate_sha256")
+    if said is None:
+        return None
+    digest = said.replace(":", "").lower()
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise ConfigError(
+            f"{take.path}: server_certificate_sha256 must be the SHA-256 of the server's certificate, 64 hexadecimal "
+            "digits, as `openssl x509 -noout -fingerprint -sha256` prints it"
+        )
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https":
+        raise ConfigError(f"{take.path}: server_certificate_sha256 is given, but {endpoint} does not use TLS")
+    return Pin(parts.hostname or "", parts.port or 443, digest)
 
 
 def _path(take: _Settings, key: str) -> Path | None:

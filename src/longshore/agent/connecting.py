@@ -11,12 +11,15 @@ from longshore.agent.proxies import Proxy
 CONNECT_TIMEOUT = 15.0
 
 
-def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None) -> socket.socket:
-    """Connect within `CONNECT_TIMEOUT` seconds; raises OSError."""
+def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None, pinned: str | None = None) -> socket.socket:
+    """Connect within `CONNECT_TIMEOUT` seconds; raises OSError.
+
+    With `pinned`, the SHA-256 of a certificate, a server that shows this one is trusted, and no other.
+    """
     connection = _through(proxy, host, port) if proxy else socket.create_connection((host, port), CONNECT_TIMEOUT)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return tls.context().wrap_socket(connection, server_hostname=host) if encrypted else connection
+        return tls.wrapped(connection, host, pinned) if encrypted else connection
     except BaseException:
         connection.close()
         raise

@@ -63,6 +63,8 @@ class WireError(AgentError):
         self.status = status
         #: The service's error code.
         self.code = code
+        #: The sentence of the service's error.
+        self.said = ""
         #: Seconds the server asked to wait.
         self.retry_after = retry_after
         #: Refused for its keys, which something outside renews: a session's, in its file.

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 from longshore.agent import config as configuration
 from longshore.agent.config import Config
@@ -23,14 +22,16 @@ EXIT_UNUSABLE = 2
 
 
 def run(argv: Sequence[str]) -> int:
-    """The command line; returns the exit code: 0 stopped, 1 failed, 2 used or configured wrongly."""
+    """The command line; returns the exit code: 0 done, 1 failed, 2 used or configured wrongly."""
     try:
-        asked = _asked_config(argv)
+        # The command every unit file has; argparse would be a megabyte of the idle poller.
+        if len(argv) == 3 and tuple(argv[:2]) == ("run", "--config"):
+            return run_agent(configuration.load(Path(argv[2]), os.environ))
+        from longshore.agent import command_line
+
+        return command_line.run(argv)
     except SystemExit as ended:
         return int(ended.code or 0)
-    try:
-        config = configuration.load(_config_file(asked), os.environ)
-        return _run_agent(config)
     except ConfigError as error:
         sys.stderr.write(f"longshore agent: {error}\n")
         return EXIT_UNUSABLE
@@ -39,29 +40,8 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_FAILED
 
 
-def _asked_config(argv: Sequence[str]) -> Path | None:
-    # The command every unit file has; argparse would be a megabyte of the idle poller.
-    if len(argv) == 3 and argv[:2] == ["run", "--config"]:
-        return Path(argv[2])
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="longshore agent", description="Deploys revisions on this host.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    runs = commands.add_parser("run", help="take and carry out commands until stopped")
-    runs.add_argument("--config", metavar="FILE", type=Path, help="the agent's configuration (YAML)")
-    return cast("Path | None", parser.parse_args(argv).config)
-
-
-def _config_file(asked: Path | None) -> Path:
-    if asked is not None:
-        return asked
-    for path in configuration.DEFAULT_FILES:
-        if path.exists():
-            return path
-    raise ConfigError(f"no configuration: give --config FILE, or write {configuration.DEFAULT_FILES[0]}")
-
-
-def _run_agent(config: Config) -> int:
+def run_agent(config: Config) -> int:
+    """Take and carry out commands until stopped; the exit code."""
     layout = Layout(root=config.root_dir, tracking=config.ongoing_deployment_tracking)
     journal = Journal(layout)
     try:

@@ -80,6 +80,7 @@ class Poller:
             read_timeout=config.http_read_timeout,
             auth_policy=config.auth_policy,
             proxies=config.proxies,
+            pin=config.pin,
         )
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, _Child] = {}

@@ -14,10 +14,14 @@ from urllib.parse import urlsplit
 from longshore.agent.connecting import connect
 from longshore.agent.errors import WireError
 from longshore.agent.identity import Identity
+from longshore.agent.pin import Pin
 from longshore.agent.proxies import Proxies
 from longshore.agent.signer import Signer
 from longshore.agent.version import VERSION
 
+#: Longshore's own service, beside CodeDeploy's.
+OUR_SERVICE = "longshore"
+OUR_TARGET = "Longshore_20261123"
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 #: Largest answer read: a specification is under 32 KiB.
 MAX_ANSWER = 8 * 1024 * 1024
@@ -43,8 +47,136 @@ class HostCommand(NamedTuple):
         return self.execution_id.rsplit("/", 1)[-1]
 
 
-class CommandClient:
-    """Calls the control plane as this host. One connection, one call at a time."""
+class Client:
+    """Calls one service of the control plane, signed as this host. One connection, one call at a time."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        identity: Identity,
+        *,
+        service: str,
+        target: str,
+        read_timeout: float = 80,
+        clock_offset: float = 0,
+        proxies: Proxies | None = None,
+        pin: Pin | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.identity = identity
+        self.read_timeout = read_timeout
+        #: Seconds the server's clock is ahead of ours.
+        self.clock_offset = clock_offset
+        self.proxies = proxies or Proxies()
+        self.pin = pin
+        parts = urlsplit(endpoint)
+        assert parts.hostname
+        self._tls = parts.scheme == "https"
+        self._address = (parts.hostname, parts.port or (443 if self._tls else 80))
+        self._host = parts.netloc.rpartition("@")[2]
+        self._target = target
+        self._signer = Signer(region=identity.region, service=service)
+        self._socket: socket.socket | None = None
+
+    def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One call; sent twice only where a kept connection had died or our clock was wrong."""
+        reused = self._socket is not None
+        try:
+            self._send(operation, body)
+            return self._receive()
+        except StaleConnectionError:
+            if not reused:
+                raise
+        except WireError as error:
+            if not self.correct_clock(error):
+                raise
+        self._send(operation, body)
+        return self._receive()
+
+    def correct_clock(self, error: WireError) -> bool:
+        """Whether the error came from a wrong clock that is now allowed for."""
+        if error.code not in WireError.SKEWED or not isinstance(error, _AnsweredError) or error.server_time is None:
+            return False
+        offset = error.server_time - time.time()
+        if abs(offset - self.clock_offset) < SKEW_SECONDS:
+            return False
+        self.clock_offset = offset
+        return True
+
+    def close(self) -> None:
+        """Drop the connection; the next call opens a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, operation: str, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        headers = self._signer.sign(
+            {
+                "host": self._host,
+                "content-type": "application/x-amz-json-1.1",
+                "x-amz-target": f"{self._target}.{operation}",
+                "x-amz-codedeploy-agent-version": f"LONGSHORE_{VERSION}",
+            },
+            content,
+            self.identity.provider.credentials(),
+            time.time() + self.clock_offset,
+        )
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = (
+            f"POST / HTTP/1.1\r\n{lines}accept: */*\r\nuser-agent: longshore-agent/{VERSION}\r\n"
+            f"content-length: {len(content)}\r\n\r\n"
+        )
+        reused = self._socket is not None
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            self._socket.settimeout(self.read_timeout)
+            # One write: a request in two segments waits for a delayed acknowledgement (agent.md 1.1.11).
+            self._socket.sendall(request.encode("latin-1") + content)
+        except OSError as error:
+            self.close()
+            kind = StaleConnectionError if reused else WireError
+            raise kind(f"cannot reach the control plane at {self.endpoint}: {error.strerror or error}") from None
+
+    def _connect(self) -> socket.socket:
+        proxy = self.proxies.to("deploy_control", self._address[0])
+        pinned = self.pin and self.pin.of(*self._address)
+        return connect(*self._address, encrypted=self._tls, proxy=proxy, pinned=pinned)
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._socket
+        response = http.client.HTTPResponse(self._socket, method="POST")
+        try:
+            response.begin()
+            content = response.read(MAX_ANSWER)
+            keep = not response.will_close and response.isclosed()
+        except http.client.RemoteDisconnected:
+            self.close()
+            raise StaleConnectionError(f"the control plane at {self.endpoint} closed the connection") from None
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            what = "did not answer in time" if isinstance(error, TimeoutError) else f"gave no usable answer ({error!r})"
+            raise WireError(f"the control plane at {self.endpoint} {what}") from None
+        finally:
+            response.close()
+        if not keep:
+            self.close()
+        if response.status != 200:
+            answered = _AnsweredError.of(response, content)
+            # What a session that ended keeps from being said can be said when its file was renewed.
+            answered.awaits_keys = answered.code in WireError.KEYS_REFUSED and self.identity.keys_are_renewed
+            raise answered
+        try:
+            answer = json.loads(content) if content.strip() else {}
+        except ValueError:
+            raise WireError("the control plane's answer is not JSON", status=502) from None
+        # A body that is no object counts as empty (agent.md 1.3.6).
+        return answer if isinstance(answer, dict) else {}
+
+
+class CommandClient(Client):
+    """Calls the service that hands out commands, as this host."""
 
     def __init__(
         self,
@@ -55,28 +187,19 @@ class CommandClient:
         auth_policy: bool = False,
         clock_offset: float = 0,
         proxies: Proxies | None = None,
-        ours: bool = False,
+        pin: Pin | None = None,
     ) -> None:
-        """With `ours`, for the operations of Longshore's own service instead of CodeDeployCommandService."""
-        self.endpoint = endpoint
-        self.identity = identity
-        self.read_timeout = read_timeout
+        super().__init__(
+            endpoint,
+            identity,
+            service="codedeploy-commands-secure" if auth_policy else "codedeploy-commands",
+            target="CodeDeployCommandService" if auth_policy else "CodeDeployCommandService_v20141006",
+            read_timeout=read_timeout,
+            clock_offset=clock_offset,
+            proxies=proxies,
+            pin=pin,
+        )
         self.auth_policy = auth_policy
-        #: Seconds the server's clock is ahead of ours.
-        self.clock_offset = clock_offset
-        self.proxies = proxies or Proxies()
-        parts = urlsplit(endpoint)
-        assert parts.hostname
-        self._tls = parts.scheme == "https"
-        self._address = (parts.hostname, parts.port or (443 if self._tls else 80))
-        self._host = parts.netloc.rpartition("@")[2]
-        service = "codedeploy-commands-secure" if auth_policy else "codedeploy-commands"
-        self._target = "CodeDeployCommandService" if auth_policy else "CodeDeployCommandService_v20141006"
-        if ours:
-            service, self._target = "longshore", "Longshore_20261123"
-        self._signer = Signer(region=identity.region, service=service)
-        self._socket: socket.socket | None = None
-        self._sent_at = 0.0
 
     def twin(self) -> CommandClient:
         """A client for another process: same identity and clock, its own connection."""
@@ -87,17 +210,20 @@ class CommandClient:
             auth_policy=self.auth_policy,
             clock_offset=self.clock_offset,
             proxies=self.proxies,
+            pin=self.pin,
         )
 
-    def for_hook_logs(self) -> CommandClient:
-        """A client for `put_hook_log`: same identity and clock, its own connection, little patience."""
-        return CommandClient(
+    def for_hook_logs(self) -> HookLogClient:
+        """A client that tells what hooks say: same identity and clock, its own connection, little patience."""
+        return HookLogClient(
             self.endpoint,
             self.identity,
+            service=OUR_SERVICE,
+            target=OUR_TARGET,
             read_timeout=min(self.read_timeout, HOOK_LOG_SECONDS),
             clock_offset=self.clock_offset,
             proxies=self.proxies,
-            ours=True,
+            pin=self.pin,
         )
 
     # The poll is split in two so that the poller can wait for other things while the server holds it.
@@ -144,50 +270,6 @@ class CommandClient:
             },
         )
 
-    def put_hook_log(self, identifier: str, sequence: int, text: str, dropped_lines: int) -> bool:
-        """Tell what a hook said; whether more is wanted."""
-        answer = self.call(
-            "PutHookLog",
-            {
-                "hostCommandIdentifier": identifier,
-                "sequence": sequence,
-                "text": text,
-                "droppedLines": dropped_lines,
-            },
-        )
-        return answer.get("isWanted") is True
-
-    def call(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One call; sent twice only where a kept connection had died or our clock was wrong."""
-        reused = self._socket is not None
-        try:
-            self._send(operation, body)
-            return self._receive()
-        except StaleConnectionError:
-            if not reused:
-                raise
-        except WireError as error:
-            if not self.correct_clock(error):
-                raise
-        self._send(operation, body)
-        return self._receive()
-
-    def correct_clock(self, error: WireError) -> bool:
-        """Whether the error came from a wrong clock that is now allowed for."""
-        if error.code not in WireError.SKEWED or not isinstance(error, _AnsweredError) or error.server_time is None:
-            return False
-        offset = error.server_time - time.time()
-        if abs(offset - self.clock_offset) < SKEW_SECONDS:
-            return False
-        self.clock_offset = offset
-        return True
-
-    def close(self) -> None:
-        """Drop the connection; the next call opens a new one."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
     def _checked(self, offered: object) -> HostCommand:
         if not isinstance(offered, dict):
             raise WireError("the poll was answered with a HostCommand that is not an object", status=200)
@@ -202,69 +284,22 @@ class CommandClient:
             raise WireError(f"the poll was answered with a command for {command.deployment_id!r}", status=200)
         return command
 
-    def _send(self, operation: str, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        headers = self._signer.sign(
+
+class HookLogClient(Client):
+    """Tells the control plane what hooks say while they run."""
+
+    def put_hook_log(self, identifier: str, sequence: int, text: str, dropped_lines: int) -> bool:
+        """Tell what a hook said; whether more is wanted."""
+        answer = self.call(
+            "PutHookLog",
             {
-                "host": self._host,
-                "content-type": "application/x-amz-json-1.1",
-                "x-amz-target": f"{self._target}.{operation}",
-                "x-amz-codedeploy-agent-version": f"LONGSHORE_{VERSION}",
+                "hostCommandIdentifier": identifier,
+                "sequence": sequence,
+                "text": text,
+                "droppedLines": dropped_lines,
             },
-            content,
-            self.identity.provider.credentials(),
-            time.time() + self.clock_offset,
         )
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = (
-            f"POST / HTTP/1.1\r\n{lines}accept: */*\r\nuser-agent: longshore-agent/{VERSION}\r\n"
-            f"content-length: {len(content)}\r\n\r\n"
-        )
-        reused = self._socket is not None
-        try:
-            if self._socket is None:
-                self._socket = self._connect()
-            self._socket.settimeout(self.read_timeout)
-            # One write: a request in two segments waits for a delayed acknowledgement (agent.md 1.1.11).
-            self._socket.sendall(request.encode("latin-1") + content)
-        except OSError as error:
-            self.close()
-            kind = StaleConnectionError if reused else WireError
-            raise kind(f"cannot reach the control plane at {self.endpoint}: {error.strerror or error}") from None
-
-    def _connect(self) -> socket.socket:
-        proxy = self.proxies.to("deploy_control", self._address[0])
-        return connect(*self._address, encrypted=self._tls, proxy=proxy)
-
-    def _receive(self) -> dict[str, Any]:
-        assert self._socket
-        response = http.client.HTTPResponse(self._socket, method="POST")
-        try:
-            response.begin()
-            content = response.read(MAX_ANSWER)
-            keep = not response.will_close and response.isclosed()
-        except http.client.RemoteDisconnected:
-            self.close()
-            raise StaleConnectionError(f"the control plane at {self.endpoint} closed the connection") from None
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            what = "did not answer in time" if isinstance(error, TimeoutError) else f"gave no usable answer ({error!r})"
-            raise WireError(f"the control plane at {self.endpoint} {what}") from None
-        finally:
-            response.close()
-        if not keep:
-            self.close()
-        if response.status != 200:
-            answered = _AnsweredError.of(response, content)
-            # What a session that ended keeps from being said can be said when its file was renewed.
-            answered.awaits_keys = answered.code in WireError.KEYS_REFUSED and self.identity.keys_are_renewed
-            raise answered
-        try:
-            answer = json.loads(content) if content.strip() else {}
-        except ValueError:
-            raise WireError("the control plane's answer is not JSON", status=502) from None
-        # A body that is no object counts as empty (agent.md 1.3.6).
-        return answer if isinstance(answer, dict) else {}
+        return answer.get("isWanted") is True
 
 
 class StaleConnectionError(WireError):
@@ -293,6 +328,7 @@ class _AnsweredError(WireError):
             code=code,
             retry_after=_seconds(response.headers.get("retry-after")),
         )
+        error.said = message
         try:
             error.server_time = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
         except (TypeError, ValueError, IndexError):

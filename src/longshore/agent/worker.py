@@ -25,7 +25,7 @@ from longshore.agent.hooks import Observer
 from longshore.agent.journal import CommandJournal, Entry, Journal, Outcome, process
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log, without_secrets
-from longshore.agent.wire import CommandClient, HostCommand
+from longshore.agent.wire import CommandClient, HookLogClient, HostCommand
 
 #: How long a completion is offered to a control plane that is away.
 REPORT_SECONDS = 30 * 60.0
@@ -59,7 +59,7 @@ class Worker:
         self._journal = Journal(layout)
         self._pin = specification.SignerPin(config.specification_signer, layout.signer)
         self._executor: Executor | None = None
-        self._log_client: CommandClient | None = None
+        self._log_client: HookLogClient | None = None
         self._tells_live = True
 
     def run(self) -> None:

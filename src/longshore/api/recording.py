@@ -10,7 +10,7 @@ from longshore.domain.audit import Entry, Outcome, resources_in, to_the_millisec
 from longshore.wire.service import Answered, Call
 
 #: How the ids of access keys look: what a caller who is not verified claims is kept only if it cannot be a secret.
-_ACCESS_KEY_ID = re.compile(r"Credential=((?:AKIA|ASIA)[A-Z2-7]{16})/")
+_ACCESS_KEY_ID = re.compile(r"Credential=((?:AKIA|ASIA|LSET)[A-Z2-7]{16})/")
 
 
 def success(call: Call, asked: Mapping[str, Any], reply: Mapping[str, Any] | None) -> Entry:

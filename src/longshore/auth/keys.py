@@ -20,6 +20,8 @@ class PrincipalKind(StrEnum):
     USER = "user"
     #: Who has assumed an IAM role.
     ROLE = "role"
+    #: Who holds an enrollment token: a host that is to be registered, and may do nothing else.
+    ENROLLMENT = "enrollment"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

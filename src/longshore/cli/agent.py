@@ -1,15 +1,15 @@
-"""`longshore agent`: the host's side."""
+"""`longshore agent`: the host's side, which parses its words itself, for it is also installed alone."""
 
 from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The agent that runs on each host.")
+#: Everything after the word is the agent's.
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-@app.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(context: typer.Context) -> None:
-    """Poll for deployments and carry them out, in the foreground: --config FILE names its settings."""
-    from longshore.agent.main import run as run_agent
+def agent(context: typer.Context) -> None:
+    """Run, enroll and look after the agent of this host: longshore agent --help."""
+    from longshore.agent.main import run
 
-    raise typer.Exit(run_agent(["run", *context.args]))
+    raise typer.Exit(run(context.args))

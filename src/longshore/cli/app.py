@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, backup, github_token, keys, logs, plan, server, watch
+from longshore.cli import agent, appspec, audit, backup, github_token, keys, logs, plan, server, tokens, watch
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -15,8 +15,9 @@ app = typer.Typer(
     help="AWS CodeDeploy on your own machines. Deploy with the ordinary `aws deploy` commands; this runs the rest.",
 )
 app.command("server")(server.server)
-app.add_typer(agent.app, name="agent")
 app.add_typer(appspec.app, name="appspec")
+app.command("agent", context_settings=agent.CONTEXT)(agent.agent)
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(github_token.app, name="github-token")
 app.add_typer(audit.app, name="audit")

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 used wrongly."""
-    if sys.argv[1:3] == ["agent", "run"]:
+    if sys.argv[1:2] == ["agent"]:
         # A host installs the agent alone, and its poller stays small: nothing of the rest is imported here.
         from longshore.agent.main import run
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 _ID_LETTERS = string.ascii_uppercase + string.digits
 _KEY_LETTERS = string.ascii_uppercase + "234567"
+#: How the ids of enrollment tokens begin.
+ENROLLMENT_TOKEN = "LSET"  # noqa: S105  # no secret
 _SECRET_LETTERS = string.ascii_letters + string.digits + "+/"
 
 
@@ -30,6 +32,11 @@ def new_principal_id(prefix: str) -> str:
 def new_access_key_id(prefix: str) -> str:
     """A fresh id of a lasting key (``AKIA``) or a temporary one (``ASIA``), shaped like AWS's: tools check the form."""
     return prefix + "".join(secrets.choice(_KEY_LETTERS) for _ in range(16))
+
+
+def new_enrollment_token_id() -> str:
+    """A fresh id of an enrollment token: like a key's, for it signs, and not to be taken for one."""
+    return ENROLLMENT_TOKEN + "".join(secrets.choice(_KEY_LETTERS) for _ in range(16))
 
 
 def new_secret_access_key() -> str:

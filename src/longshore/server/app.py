@@ -19,6 +19,8 @@ from longshore.api import (
     deployment_targets,
     deployment_waits,
     deployments,
+    enrollment,
+    enrollment_tokens,
     github_tokens,
     hook_logs,
     on_premises_instances,
@@ -75,7 +77,15 @@ CODEDEPLOY_OPERATIONS = (
 )
 IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
 STS_OPERATIONS = (sts,)
-LONGSHORE_OPERATIONS = (access_keys, audit_records, github_tokens, hook_logs, plans)
+LONGSHORE_OPERATIONS = (
+    access_keys,
+    audit_records,
+    enrollment_tokens,
+    enrollment,
+    github_tokens,
+    hook_logs,
+    plans,
+)
 
 #: Answered late on purpose.
 _HELD = frozenset({"PollHostCommand"})
@@ -114,6 +124,8 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     metrics_token = store.write(
         lambda tx: server_secrets.get_or_make(tx, "metrics-token", lambda: f"lsm_{secrets.token_urlsafe(32)}")
     )
+
+    store.write(lambda tx: server_secrets.put(tx, server_secrets.CERTIFICATE_SHA256, settings.certificate_sha256()))
 
     keys = keyring(store)
     usage = Usage(store)

@@ -9,6 +9,7 @@ from longshore.api.iam import keyholders
 from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key
 from longshore.auth.sigv4 import SignatureRefused, SignedRequest, authenticate
+from longshore.domain.ids import ENROLLMENT_TOKEN
 from longshore.store import access_keys
 from longshore.store.database import Store
 from longshore.wire.service import AwsError, Caller
@@ -16,6 +17,9 @@ from longshore.wire.service import AwsError, Caller
 #: A key's last use is written down this often at most, seconds.
 _USE_NOTED_EVERY = 15 * 60.0
 _MAX_NOTED = 65_536
+#: Wrong enrollment tokens one address may try at once, and the seconds until it may try another.
+_GUESSES = 10
+_GUESS_EVERY = 6.0
 
 
 def keyring(store: Store) -> Keyring:
@@ -44,19 +48,53 @@ class Usage:
         self._store.later(lambda tx: access_keys.used(tx, access_key_id, now=now, region=region, service=service))
 
 
+class Guesses:
+    """Slows down who tries enrollment tokens that are none: of each address some at once, then one a while."""
+
+    def __init__(self) -> None:
+        #: When each address will have paid for its wrong tries.
+        self._until: dict[str, float] = {}
+
+    def require_patience(self, source: str, now: float) -> None:
+        """Raise ThrottlingException for an address with too many of them."""
+        wait = self._until.get(source, 0.0) - now - (_GUESSES - 1) * _GUESS_EVERY
+        if wait > 0:
+            raise AwsError(
+                "ThrottlingException",
+                f"Too many enrollments from this address had a wrong token. Try again in {wait:.0f} seconds.",
+            )
+
+    def note(self, source: str, now: float) -> None:
+        if len(self._until) >= _MAX_NOTED:
+            self._until = {address: until for address, until in self._until.items() if until > now}
+        if len(self._until) < _MAX_NOTED or source in self._until:
+            self._until[source] = max(now, self._until.get(source, 0.0)) + _GUESS_EVERY
+
+
 class Gate:
     """Who signed?"""
 
     def __init__(self, keys: Keyring, usage: Usage, *, now: Callable[[], float]) -> None:
         self._keys = keys
         self._usage = usage
+        self._guesses = Guesses()
         self._now = now
 
     def authenticate(
-        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, services: Collection[str]
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        services: Collection[str],
+        source: str,
     ) -> Caller:
         """The caller of a signed request; raises the AWS error otherwise."""
         now = self._now()
+        is_enrolling = f"={ENROLLMENT_TOKEN}" in headers.get("authorization", "")
+        if is_enrolling:
+            self._guesses.require_patience(source, now)
         try:
             identity = authenticate(
                 SignedRequest(method, path, query, tuple(headers.items())),
@@ -66,6 +104,8 @@ class Gate:
                 services=services,
             )
         except SignatureRefused as refused:
+            if is_enrolling:
+                self._guesses.note(source, now)
             raise AwsError(refused.code, refused.message, refused.status) from None
         key = identity.key
         self._usage.note(key, region=identity.region, service=identity.service, now=now)

@@ -23,6 +23,7 @@ from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call
 
 _TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": {**LONGSHORE, **OURS}}
+_ENROLLING = ("longshore", "EnrollHost")
 _READING = ("s3:GetObject", "s3:GetObjectVersion")
 
 
@@ -45,7 +46,13 @@ class Authorizer:
                 "Credentials of GetSessionToken cannot see or change users, roles and keys: who steals them for an hour"
                 " must not stay. Sign with the lasting key, or assume a role.",
             )
-        if (action := commands.action_of(call.service, call.operation)) is not None:
+        if key.kind is PrincipalKind.ENROLLMENT:
+            # Before everything else: some calls need no permission, and a token is good for none of them.
+            if (call.service, call.operation) != _ENROLLING:
+                refused = f"{call.service}:{call.operation}"
+                reason = "because an enrollment token is good for enrolling alone"
+                raise _denied(not_authorized(key, refused, "*", reason))
+        elif (action := commands.action_of(call.service, call.operation)) is not None:
             self._require_host(key, call, action)
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
             self._require(key, call, asked)

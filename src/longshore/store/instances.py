@@ -70,6 +70,12 @@ def with_principal(
     return found[0] if found else None
 
 
+def regions_of(tx: Transaction, account: str, iam_user_arn: str) -> list[str]:
+    """Regions in which an instance that answers to this user is registered."""
+    registered = (instances.c.account == account) & (instances.c.iam_user_arn == iam_user_arn) & _REGISTERED
+    return list(tx.execute(select(instances.c.region).where(registered).order_by(instances.c.region)).scalars())
+
+
 def matching(tx: Transaction, scope: Scope, tag_set: TagSet) -> list[Instance]:
     """The registered instances that a tag set means, by name."""
     if not tag_set:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from longshore.store.database import Transaction
 from longshore.store.tables import server_secrets
 
 #: What hosts pin: base64 of the raw public key that specifications are signed with.
 SPECIFICATION_SIGNER_PUBLIC = "specification-signer-public"
+#: SHA-256 of the certificate this server speaks TLS with, in hexadecimal; "" when something in front does, or nothing.
+CERTIFICATE_SHA256 = "certificate-sha256"
 
 
 def find(tx: Transaction, name: str) -> str | None:
@@ -27,3 +29,9 @@ def get_or_make(tx: Transaction, name: str, make: Callable[[], str]) -> str:
     made = make()
     tx.execute(insert(server_secrets).values(name=name, value=made))
     return made
+
+
+def put(tx: Transaction, name: str, value: str) -> None:
+    """Have the name mean this value from now on."""
+    if get_or_make(tx, name, lambda: value) != value:
+        tx.execute(update(server_secrets).where(server_secrets.c.name == name).values(value=value))

@@ -147,6 +147,38 @@ deployment_configs = Table(
     Index(None, "account", "region", "name", unique=True),
 )
 
+#: What lets hosts enroll.
+enrollment_tokens = Table(
+    "enrollment_tokens",
+    metadata,
+    #: ``LSET…``: the access key id of who signs with it.
+    Column("id", String(20), primary_key=True),
+    *_scope(),
+    #: What signatures are made with: the SHA-256 of the token's secret, which is kept nowhere.
+    Column("signing_key", String(64), nullable=False),
+    Column("name_pattern", String(100)),
+    #: [key, value] of each tag that hosts may take; NULL: any.
+    Column("tags", JSON(none_as_null=True)),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False, server_default=text("0")),
+    Column("created_by", Text, nullable=False),
+    Column("create_time", Float, nullable=False),
+    Column("expire_time", Float, nullable=False),
+    Column("revoke_time", Float),
+    Index(None, "account", "region", "create_time", "id"),
+)
+
+#: Which hosts enrolled with a token.
+enrollments = Table(
+    "enrollments",
+    metadata,
+    Column("token_id", String(20), ForeignKey("enrollment_tokens.id", ondelete="CASCADE"), primary_key=True),
+    Column("instance_name", String(100), primary_key=True),
+    #: SHA-256 of what the host made up for this enrollment: only it can repeat the call.
+    Column("client_token_hash", String(64), nullable=False),
+    Column("time", Float, nullable=False),
+)
+
 deployment_groups = Table(
     "deployment_groups",
     metadata,

@@ -38,9 +38,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: (method, raw path, raw query, headers by lower-case name, body, names the signature may be scoped to) -> who signed
-#: the request. Raises AwsError.
-Authenticate = Callable[[str, str, str, Mapping[str, str], bytes, frozenset[str]], Caller]
+#: (method, raw path, raw query, headers by lower-case name, body, names the signature may be scoped to, the address it
+#: came from) -> who signed the request. Raises AwsError.
+Authenticate = Callable[[str, str, str, Mapping[str, str], bytes, frozenset[str], str], Caller]
 
 
 class ClientGoneError(Exception):
@@ -163,6 +163,7 @@ class Endpoint:
             request.headers,
             request.body,
             operation.service.signing_names,
+            known.source,
         )
         known.call = call = Call(
             caller=caller,

@@ -122,7 +122,7 @@ def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -
 
 
 def _authenticate(
-    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, signed_for: frozenset[str]
+    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, signed_for: frozenset[str], source: str
 ) -> Caller:
     return Caller(account=ACCOUNT, region=_region(headers["authorization"]), arn=CALLER, access_key_id="AKIDTEST")
 

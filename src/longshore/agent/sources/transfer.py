@@ -104,6 +104,7 @@ class _Transfer:
         self._origin = origin
         self._name = origin.name
         self._proxies: Proxies = asked.config.proxies
+        self._pin = asked.config.pin
         self._expected = expected
         self._received = 0
         self._furthest = 0
@@ -161,7 +162,8 @@ class _Transfer:
         with closing(connection):
             try:
                 proxy = self._proxies.to(self._origin.endpoint, parts.hostname)
-                connection.sock = connect(parts.hostname, port, encrypted=encrypted, proxy=proxy)
+                pinned = self._pin and self._pin.of(parts.hostname, port)
+                connection.sock = connect(parts.hostname, port, encrypted=encrypted, proxy=proxy, pinned=pinned)
                 connection.sock.settimeout(READ_TIMEOUT)
                 target = parts.path + (f"?{parts.query}" if parts.query else "")
                 connection.request("GET", target or "/", headers=headers)

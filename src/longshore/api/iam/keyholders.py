@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.policy_document import MalformedPolicyError, Policy, identity_policy
 from longshore.auth.policy_managed import managed_policy
-from longshore.store import access_keys, principals
+from longshore.domain.ids import ENROLLMENT_TOKEN
+from longshore.store import access_keys, enrollment_tokens, principals
 from longshore.store.database import Transaction
 
 #: Stands in for a policy that this version cannot read: what it forbids is unknown, so it forbids everything.
@@ -19,6 +20,8 @@ _UNREADABLE = identity_policy(
 def load(tx: Transaction, access_key_id: str) -> Key | None:
     """The key of this id as it is now; None for one that is not there or not active."""
     kept = access_keys.find(tx, access_key_id)
+    if kept is None and access_key_id.startswith(ENROLLMENT_TOKEN):
+        return _of_token(tx, access_key_id)
     if kept is None or kept.status != "Active":
         return None
     policies: tuple[Policy, ...] = ()
@@ -47,6 +50,20 @@ def load(tx: Transaction, access_key_id: str) -> Key | None:
         tags=tags,
         policies=policies,
         session_policies=None if limits is None else tuple(map(_read, limits)),
+    )
+
+
+def _of_token(tx: Transaction, token_id: str) -> Key | None:
+    """The key by which an enrollment token signs. Of one that has ended too: who has it is told so."""
+    token = enrollment_tokens.find(tx, token_id)
+    if token is None:
+        return None
+    return Key(
+        access_key_id=token.id,
+        secret_access_key=token.signing_key,
+        account=token.scope.account,
+        principal_arn=token.arn,
+        kind=PrincipalKind.ENROLLMENT,
     )
 
 

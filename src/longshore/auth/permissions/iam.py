@@ -142,6 +142,11 @@ LONGSHORE: Final[Table] = {
     ),
     "ListAccessKeys": (Need(actions=("iam:ListAccessKeys",), find=_keys_user),),
     "PutGitHubAccountToken": (Need(actions=("longshore:PutGitHubAccountToken",), find=everything),),
+    "CreateEnrollmentToken": (Need(actions=("longshore:CreateEnrollmentToken",), find=everything),),
+    "ListEnrollmentTokens": (Need(actions=("longshore:ListEnrollmentTokens",), find=everything),),
+    "RevokeEnrollmentToken": (Need(actions=("longshore:RevokeEnrollmentToken",), find=everything),),
+    # Whoever signs with a token; the token itself says what it is good for.
+    "EnrollHost": (),
     "ListAuditRecords": (Need(actions=("longshore:ListAuditRecords",), find=everything),),
     "DeleteAccessKey": (Need(actions=("iam:DeleteAccessKey",), find=lambda asked: _holder(asked, "accessKeyId")),),
 }
