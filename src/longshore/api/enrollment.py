@@ -53,7 +53,7 @@ def _token(call: Call) -> EnrollmentToken:
     """The token that signed, which is still good."""
     token = enrollment_tokens.find(call.tx, call.access_key_id)
     if token is None:
-        raise AwsError("AccessDeniedException", "EnrollHost is signed with an enrollment token, and this was not.")
+        raise AwsError("EnrollmentTokenInvalidException", "EnrollHost is signed with an enrollment token, not a key.")
     if token.scope != call.scope:
         raise AwsError("EnrollmentTokenInvalidException", f"The token is for the region {token.scope.region}.")
     if token.revoke_time is not None:

@@ -251,7 +251,7 @@ def test_authentication_sees_the_request_as_it_came_and_comes_before_the_body_is
     answered = answer(endpoint(Handlers(), authenticate=refuse), body=b"{", headers=JSON | {"x-two": "1|2"})
     assert (answered.status, answered.code) == (403, "InvalidSignatureException")
     headers = {"x-amz-target": f"{TARGET}.CreateAccessKey", **JSON, "x-two": "1,2"}
-    assert seen == [("POST", "/", "", headers, b"{", frozenset({"longshore"}))]
+    assert seen == [("POST", "/", "", headers, b"{", frozenset({"longshore"}), "192.0.2.7")]
 
 
 def test_authorization_sees_call_and_input_and_comes_before_constraints_are_checked() -> None:
