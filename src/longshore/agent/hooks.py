@@ -117,8 +117,9 @@ def run_event(
 
 
 def environment_of(specification: Specification, event: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The variables a script sees (agent.md 5.4), without the agent's own secrets."""
+    """The variables a script sees (agent.md 5.4), without the agent's own secrets, with the deployment's parameters."""
     variables = {name: value for name, value in inherited.items() if not _SECRET.fullmatch(name)}
+    variables |= specification.parameters
     variables.setdefault("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     variables |= {
         "LIFECYCLE_EVENT": event,

@@ -74,6 +74,8 @@ class Specification:
     restarts: str | None
     #: Events the deployment may have; None: not said.
     possible_events: tuple[str, ...] | None
+    #: Environment variables for the hooks, as whoever deploys gave them.
+    parameters: dict[str, str]
 
 
 class SignerPin:
@@ -182,7 +184,19 @@ def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specifi
         file_exists_behavior=(_text(overrides, "FileExistsBehavior") or "DISALLOW").upper(),
         restarts=_text(values, "ReuseArchiveFromDeploymentId"),
         possible_events=_events(values.get("AllPossibleLifecycleEvents")),
+        parameters=_parameters(_optional_object(ours, "Parameters")),
     )
+
+
+def _parameters(said: dict[str, Any]) -> dict[str, str]:
+    if not said:
+        return {}
+    from longshore.domain.parameters import BadParameterError, checked  # few deployments have any
+
+    try:
+        return checked((name, _text(said, name) or "") for name in said)
+    except BadParameterError as problem:
+        raise SpecificationError(f"Parameters in the deployment specification: {problem}") from None
 
 
 def _revision(values: dict[str, Any]) -> Revision:

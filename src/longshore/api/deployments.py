@@ -34,12 +34,20 @@ _KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstance
 
 @writes("CreateDeployment", quick=True)
 def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
+    return create(call, asked, {})
+
+
+def create(call: Call, asked: t.CreateDeploymentInputTypeDef, parameters: dict[str, str]) -> Any:
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
     wanted = resolve(call, asked)
     _require_free(call, wanted.application, wanted.group)
     check_is_supported(asked, wanted.application.compute_platform, wanted.group.document)
 
-    deployment = _new(call, asked, wanted)
+    last_id = wanted.group.last_successful_deployment_id
+    if is_restart(asked) and not parameters and last_id is not None:
+        last = deployments.get(call.tx, last_id)
+        parameters = {} if last is None else last.parameters  # what is restarted was started with these
+    deployment = _new(call, asked, wanted, parameters)
     revisions.use(
         call.tx,
         wanted.application.id,
@@ -193,7 +201,7 @@ def _require_free(call: Call, application: Application, group: DeploymentGroup) 
         )
 
 
-def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted) -> Deployment:
+def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted, parameters: dict[str, str]) -> Deployment:
     application, group = wanted.application, wanted.group
     document: dict[str, Any] = {name: asked[name] for name in _KEPT if name in asked}  # type: ignore[literal-required]
     document["fileExistsBehavior"] = asked.get("fileExistsBehavior", "DISALLOW")
@@ -223,6 +231,7 @@ def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted) -> D
         revision_identity=revision.identity(wanted.location),
         previous_revision=group.target_revision,
         document=document,
+        parameters=parameters,
         error_code=None,
         error_message=None,
         rollback_info=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, backup, github_token, keys, logs, plan, server, tokens, watch
+from longshore.cli import agent, appspec, audit, backup, deploy, github_token, keys, logs, plan, server, tokens, watch
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(audit.app, name="audit")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("plan")(plan.plan)
+app.command("deploy")(deploy.deploy)
 app.command("watch")(watch.watch)
 app.command("logs")(logs.logs)
 app.command("demo")(demo.demo)

@@ -91,6 +91,8 @@ def specification(deployment: Deployment, github_token: str | None = None) -> di
             told["AppSpecFilename"] = bundle.appspec_filename
         ours = {"BundleUrl": bundle.url, "BundleSha256": bundle.sha256, "BundleSize": bundle.size}
         told[_OURS] = {name: value for name, value in ours.items() if value is not None}
+    if deployment.parameters:
+        told[_OURS] = told.get(_OURS, {}) | {"Parameters": deployment.parameters}
     return told
 
 

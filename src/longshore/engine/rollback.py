@@ -84,6 +84,8 @@ def _rollback(
         revision_identity=group.target_revision_identity or "",
         previous_revision=revision,
         document=document,
+        # The good revision's hooks ran with its own.
+        parameters={} if last is None else last.parameters,
         error_code=None,
         error_message=None,
         rollback_info={

@@ -16,6 +16,7 @@ from longshore.api import (
     constraint_errors,
     deployment_configs,
     deployment_groups,
+    deployment_parameters,
     deployment_targets,
     deployment_waits,
     deployments,
@@ -80,6 +81,7 @@ STS_OPERATIONS = (sts,)
 LONGSHORE_OPERATIONS = (
     access_keys,
     audit_records,
+    deployment_parameters,
     enrollment_tokens,
     enrollment,
     github_tokens,

@@ -42,6 +42,8 @@ class Deployment:
     previous_revision: dict[str, Any] | None
     #: What else was asked for, as DeploymentInfo spells it.
     document: dict[str, Any]
+    #: Environment variables for its hooks, value by name.
+    parameters: dict[str, str]
     error_code: str | None
     error_message: str | None
     rollback_info: dict[str, Any] | None
@@ -70,7 +72,7 @@ class LeaseLostError(Exception):
 
 
 _FIELDS = tuple(Deployment.__dataclass_fields__)
-_JSON = ("revision", "previous_revision", "document", "rollback_info", "bundle")
+_JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle")
 # Core would build each of these anew, and every call of the API and every tick pays for some of them.
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
 _INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names

@@ -291,6 +291,8 @@ deployments = Table(
     Column("previous_revision", JSON),
     #: The rest of what was asked for, and of what the group said then, as DeploymentInfo spells it.
     Column("document", JSON, nullable=False),
+    #: Environment variables for its hooks, value by name.
+    Column("parameters", JSON, nullable=False, server_default=text("'{}'")),
     Column("error_code", String(64)),
     Column("error_message", Text),
     Column("rollback_info", JSON),

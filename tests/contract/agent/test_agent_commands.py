@@ -246,6 +246,32 @@ def test_scripts_do_not_see_the_agents_secrets(plane: ControlPlane, tmp_path: Pa
         agent.end()
 
 
+def test_parameters_are_variables_of_hooks_and_beat_what_the_agent_inherits(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    script = f'{SH}printf \'%s|\' "$COLOUR" "$MY_SETTING" "$DEPLOYMENT_ID"\n'
+    spec = appspec(BeforeInstall=[{"location": "env.sh"}])
+    given = {"COLOUR": "deep 'blue'\n$HOME", "MY_SETTING": "the deployment's"}
+    plane.deployment({"appspec.yml": spec, "env.sh": script}, Longshore={"Parameters": given})
+    agent = Agent(plane, tmp_path)
+    agent.start(MY_SETTING="the host's")
+    try:
+        done = plane.run_all("DownloadBundle", "BeforeInstall")[1]
+        assert done.log.endswith("[stdout]deep 'blue'\n[stdout]$HOME|the deployment's|d-ONE|\n")
+    finally:
+        agent.end()
+
+
+@pytest.mark.parametrize("given", [{"LD_PRELOAD": "/tmp/evil.so"}, {"DEPLOYMENT_ID": "d-X"}, {"A": 1}, ["A"]])
+def test_parameters_that_none_may_have_are_refused_with_the_specification(
+    plane: ControlPlane, agent: Agent, given: object
+) -> None:
+    plane.deployment({"appspec.yml": appspec()}, Longshore={"Parameters": given})
+    done = plane.run("DownloadBundle")
+    assert (done.status, done.code) == ("Failed", 5)
+    assert "arameters" in done.message or "A in the deployment specification" in done.message
+
+
 def test_deployments_of_two_groups_run_at_the_same_time(plane: ControlPlane, agent: Agent, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     script = f"{SH}touch {tmp_path}/in-$DEPLOYMENT_ID\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n"

@@ -167,6 +167,8 @@ CODEDEPLOY: Final[Table] = {operation: _row(operation, needs) for operation, nee
 
 #: What our own service has about deployments: a policy need not know by which door somebody comes.
 OURS: Final[Table] = {
+    "CreateDeployment": CODEDEPLOY["CreateDeployment"],
+    "GetDeploymentParameters": CODEDEPLOY["GetDeployment"],
     # Who may know what a deployment would do is who may make it.
     "PlanDeployment": CODEDEPLOY["CreateDeployment"],
     "GetHookLog": (_need(_group_of("deploymentId"), "GetDeploymentTarget"),),
