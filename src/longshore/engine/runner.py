@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 #: How long one tick may hold a deployment, seconds: after that another may take over.
 _LEASE = 60.0
+#: How long the ticks at work get to end when the server stops, seconds.
+_STOP = 20.0
 #: Deployments ticked at once.
 _AT_ONCE = 4
 #: Failed ticks, one after another, before a deployment is abandoned.
@@ -59,12 +61,25 @@ class Runner:
         """Whether due deployments are being ticked."""
         return self._thread.is_alive() and not self._stopping.is_set()
 
-    def stop(self) -> None:
-        """Finish the ticks at work, at most a lease long."""
+    def let_go(self) -> None:
+        """Begin nothing more; returns at once."""
         self._stopping.set()
         self._world.store.wakeup.nudge_engine()
-        self._thread.join(timeout=_LEASE)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def stop(self, patience: float = _STOP) -> bool:
+        """Let the ticks at work end, at most `patience` seconds, and give back what is left; whether all have ended.
+
+        A tick that goes on later can write nothing: what it held is somebody else's.
+        """
+        self.let_go()
+        end = time.monotonic() + patience
+        self._thread.join(timeout=patience)
+        ended = all(self._free.acquire(timeout=max(0.0, end - time.monotonic())) for _ in range(_AT_ONCE))
+        self._pool.shutdown(wait=ended, cancel_futures=True)
+        now = self._clock()
+        for deployment_id in self._world.store.write(lambda tx: deployments.hand_back(tx, self._owner, now)):
+            log.warning("tick_given_up", deployment=deployment_id, reason=f"it did not end within {patience:g} s")
+        return ended
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -82,6 +97,9 @@ class Runner:
     def _start_due(self) -> float:
         """Start a tick for each due deployment there is a thread for; returns how long nothing else is due."""
         self._free.acquire()
+        if self._stopping.is_set():
+            self._free.release()
+            return 0.0
         now = self._clock()
         try:
             claims = self._world.store.write(

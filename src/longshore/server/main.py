@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -41,8 +43,11 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     path = write_credentials(settings, plane.root_key)
     write_metrics_token(settings, plane.metrics_token)
 
+    is_stuck = False
+
     @contextlib.asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        nonlocal is_stuck
         plane.store.wakeup.attach(asyncio.get_running_loop())
         await asyncio.to_thread(plane.engine.start)
         _spare_the_collector()
@@ -51,7 +56,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
             async with plane.refusals.watching():
                 yield
         finally:
-            await asyncio.to_thread(plane.engine.stop)
+            is_stuck = not await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)
 
     server = _Server(
@@ -75,17 +80,32 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, lambda *_: None)
     server.run(sockets=[listening])
+    log.info("stopped")
+    if is_stuck:
+        # Its thread would keep the process; the rows have all that it had done, and somebody else goes on.
+        os._exit(0)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which lets go of held polls when it stops: they would keep it for up to 45 seconds."""
+    """uvicorn, stopping as a control plane should.
+
+    Asked once: nothing new begins, held polls are answered at once, requests and ticks at work end, and everything
+    that is claimed is given back. Asked twice: it ends on the spot, which loses no more than a power cut would.
+    """
 
     def __init__(self, config: uvicorn.Config, plane: ControlPlane) -> None:
         super().__init__(config)
         self._plane = plane
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._plane.readiness.is_stopping = True
+        self._plane.engine.let_go()
         self._plane.waiting.close()
         await super().shutdown(sockets)
 

@@ -256,6 +256,21 @@ def drop_leases(tx: Transaction, now: float) -> None:
     )
 
 
+def hand_back(tx: Transaction, owner: str, now: float) -> list[str]:
+    """Make due at once what `owner` has claimed and will not finish; returns its ids.
+
+    The fence moves on: a tick of it that is still at work may write nothing any more.
+    """
+    rows = tx.hot(
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, wake_at = ?, fence = fence + 1"
+        " WHERE lease_owner = ? AND wake_at IS NOT NULL RETURNING id",
+        (now, owner),
+    ).fetchall()
+    for (deployment_id,) in rows:
+        tx.tell(wakeup.deployment(deployment_id))
+    return [deployment_id for (deployment_id,) in rows]
+
+
 def first_wake_at(tx: Transaction) -> float | None:
     """When the next deployment may be claimed."""
     row = tx.hot(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from longshore.domain.bundle import BundleFacts
+from longshore.domain.ids import Scope
+from longshore.engine.runner import Runner
 from longshore.engine.tick import tick
 from longshore.store import deployments
 from longshore.store.deployments import LeaseLostError
-from tests.integration.engine.rollout import LEASE, Rollout
+from tests.integration.engine.rollout import LEASE, Bundles, Rollout
 
 
 @pytest.fixture
@@ -61,3 +67,45 @@ def test_an_idle_deployment_is_not_looked_at(rollout: Rollout) -> None:
     due = rollout.store.read(deployments.first_wake_at)
     assert due is not None
     assert due > rollout.now + 200
+
+
+class _StalledBundles(Bundles):
+    """Object storage that gives no answer until it is let."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def examine(self, scope: Scope, location: Mapping[str, Any], *, expires_in: int) -> BundleFacts:
+        self.asked.set()
+        self.go_on.wait(timeout=30)
+        return super().examine(scope, location, expires_in=expires_in)
+
+
+def test_a_tick_that_does_not_end_is_given_to_somebody_else_and_writes_nothing_later(rollout: Rollout) -> None:
+    stalled = _StalledBundles()
+    runner = Runner(replace(rollout.world, bundles=stalled), clock=lambda: rollout.now)
+    runner.start()
+    assert stalled.asked.wait(timeout=10)
+    assert runner.stop(patience=0.1) is False
+    # No lease to wait for: whoever looks next takes it up.
+    claim = rollout.claim()
+    assert claim is not None
+    stalled.go_on.set()
+    runner._pool.shutdown(wait=True)
+    assert rollout.info["status"] == "Created"
+    tick(rollout.world, claim, rollout.now)
+    assert rollout.info["status"] == "InProgress"
+
+
+def test_a_runner_that_is_stopped_lets_its_tick_end_and_leaves_no_lease(rollout: Rollout) -> None:
+    stalled = _StalledBundles()
+    runner = Runner(replace(rollout.world, bundles=stalled), clock=lambda: rollout.now)
+    runner.start()
+    assert stalled.asked.wait(timeout=10)
+    runner.let_go()
+    assert not runner.is_running
+    stalled.go_on.set()
+    assert runner.stop() is True
+    assert rollout.info["status"] == "InProgress"
+    leases = "SELECT count(*) FROM deployments WHERE lease_owner IS NOT NULL OR lease_until IS NOT NULL"
+    assert rollout.store.read(lambda tx: tx.hot(leases).fetchone())[0] == 0
