@@ -76,6 +76,9 @@ def server(
 
     try:
         serve(settings, announce=announce)
+    except SettingsError as error:
+        typer.echo(f"longshore server: {error}", err=True)
+        raise typer.Exit(2) from None
     except (NewerSchemaError, UnfinishedRestoreError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(1) from None

@@ -22,6 +22,7 @@ from longshore.server.app import ControlPlane, build
 from longshore.server.credentials import write_credentials, write_metrics_token
 from longshore.server.http import Protocol
 from longshore.server.settings import Settings
+from longshore.server.tls import Certificate
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ _KEEP_ALIVE = 120
 def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
     logs.configure(settings.log_format, settings.log_level)
+    certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     _allow_many_connections()
     listening = _bind(settings)
     port: int = listening.getsockname()[1]
@@ -53,29 +55,27 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         _spare_the_collector()
         announce(settings, port, path)
         try:
-            async with plane.refusals.watching():
+            async with plane.refusals.watching(), _renewed(certificate):
                 yield
         finally:
             is_stuck = not await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)
 
-    server = _Server(
-        uvicorn.Config(
-            _with_lifespan(plane.app, lifespan),
-            lifespan="on",
-            http=Protocol,
-            loop="uvloop",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
-            ssl_certfile=settings.tls_cert and str(settings.tls_cert),
-            ssl_keyfile=settings.tls_key and str(settings.tls_key),
-        ),
-        plane,
+    config = uvicorn.Config(
+        _with_lifespan(plane.app, lifespan),
+        lifespan="on",
+        http=Protocol,
+        loop="uvloop",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
     )
+    config.load()
+    config.ssl = certificate.context if certificate is not None else None
+    server = _Server(config, plane)
     # uvicorn stops by itself on these, then raises them again: being asked to stop is no failure.
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, lambda *_: None)
@@ -129,6 +129,17 @@ def _with_lifespan(app: Any, lifespan: Callable[[], contextlib.AbstractAsyncCont
         await send({"type": "lifespan.shutdown.complete"})
 
     return both
+
+
+@contextlib.asynccontextmanager
+async def _renewed(certificate: Certificate | None) -> AsyncIterator[None]:
+    """Take the certificate anew when its files change, and at SIGHUP at once."""
+    if certificate is None:
+        yield
+        return
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.renew)
+    async with certificate.watching():
+        yield
 
 
 def _bind(settings: Settings) -> socket.socket:
