@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,112 @@ def test_an_agents_progress_is_no_change_of_the_users(own_plane: ControlPlane) -
         agent.post_host_command_update(HostCommandIdentifier="x")
     (refused,) = wait_until("the refusal is recorded", lambda: records(own_plane, "--user", "web-q"))
     assert (refused["Service"], refused["ErrorCode"]) == ("codedeploy-commands", "ClientException")
+
+
+def test_what_is_done_to_objects_is_recorded_too(tmp_path: Path, own_plane: ControlPlane) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 9 * 1024 * 1024)
+    own_plane.run("aws", "s3", "mb", "s3://kept")
+    own_plane.run("aws", "s3", "cp", large, "s3://kept/large")
+    owner = own_plane.client("s3")
+    owner.put_object(Bucket="kept", Key="small", Body=b"x")
+    owner.get_object(Bucket="kept", Key="small")["Body"].read()
+    owner.delete_objects(Bucket="kept", Delete={"Objects": [{"Key": "small"}, {"Key": "large"}]})
+    key = own_plane.client("longshore").create_access_key(userName="web-s")["accessKey"]
+    host = own_plane.client("s3", keys=(key["accessKeyId"], key["secretAccessKey"]))
+    with pytest.raises(ClientError):
+        host.get_object(Bucket="kept", Key="secret-plans")
+    host.delete_objects(Bucket="kept", Delete={"Objects": [{"Key": "small"}]})
+    with pytest.raises(ClientError):
+        own_plane.client("s3", keys=(key["accessKeyId"], "guessed")).list_buckets()
+
+    seen = [
+        (one["Operation"], one["Outcome"], [(each["name"], each["value"]) for each in one["Resources"]])
+        for one in records(own_plane)
+        if one.get("Service") == "s3" and "Operation" in one
+    ]
+    assert seen == [
+        ("CreateBucket", "Succeeded", [("bucket", "kept")]),
+        ("CreateMultipartUpload", "Succeeded", [("bucket", "kept"), ("key", "large")]),
+        ("CompleteMultipartUpload", "Succeeded", [("bucket", "kept"), ("key", "large")]),
+        ("PutObject", "Succeeded", [("bucket", "kept"), ("key", "small")]),
+        ("DeleteObjects", "Succeeded", [("bucket", "kept"), ("key", "small"), ("key", "large")]),
+        ("GetObject", "Refused", [("bucket", "kept"), ("key", "secret-plans")]),
+        ("DeleteObjects", "Succeeded", [("bucket", "kept"), ("refusedNames", "small")]),
+    ]
+    (forged,) = [one for one in records(own_plane) if one.get("Service") == "s3" and "Operation" not in one]
+    assert (forged["ErrorCode"], forged["AccessKeyId"]) == ("SignatureDoesNotMatch", key["accessKeyId"])
+    assert "PrincipalArn" not in forged
+    (denied,) = records(own_plane, "--resource", "secret-plans")
+    assert (denied["PrincipalArn"], denied["ErrorCode"]) == (key["userArn"], "AccessDenied")
+    assert verify(own_plane).returncode == 0
+
+
+#: What somebody with the database in hand may do, and what `verify` says of it: alone, and, where that is not enough,
+#: with an end kept elsewhere.
+TAMPERING = {
+    "a record is edited": (
+        ["UPDATE audit_records SET principal_arn = 'nobody' WHERE sequence = 4"],
+        "Record 4 was changed",
+        None,
+    ),
+    "one in the middle is deleted": (
+        ["DELETE FROM audit_records WHERE sequence = 4"],
+        "After record 3 comes 5",
+        None,
+    ),
+    "two change places": (
+        [
+            "UPDATE audit_records SET sequence = 99 WHERE sequence = 4",
+            "UPDATE audit_records SET sequence = 4 WHERE sequence = 5",
+            "UPDATE audit_records SET sequence = 5 WHERE sequence = 99",
+        ],
+        "Record 4 does not follow",
+        None,
+    ),
+    "the last ones are deleted": (
+        ["DELETE FROM audit_records WHERE sequence > 4"],
+        "the last one here is 4",
+        None,
+    ),
+    "the last ones are deleted and the end moved back": (
+        [
+            "DELETE FROM audit_records WHERE sequence > 4",
+            "UPDATE audit_heads SET (sequence, hash) = (SELECT 4, hash FROM audit_records WHERE sequence = 4)",
+        ],
+        "",
+        "was rewritten",
+    ),
+    "everything is deleted": (["DELETE FROM audit_records", "DELETE FROM audit_heads"], "", "was rewritten"),
+}
+
+
+def test_what_is_noticed_of_an_attack_on_the_database(own_plane: ControlPlane) -> None:
+    """docs/operations.md says the same."""
+    for number in range(6):
+        own_plane.client("codedeploy").create_application(applicationName=f"app-{number}")
+    head = verify(own_plane).stdout.split()[-1]
+    assert head.startswith("6:")
+    with sqlite3.connect(own_plane.data_dir / "longshore.db") as database:
+        with pytest.raises(sqlite3.IntegrityError):
+            database.execute("DELETE FROM audit_records WHERE sequence = 4")
+        # Whoever holds the database holds its triggers too.
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("CREATE TABLE records_before AS SELECT * FROM audit_records")
+        database.execute("CREATE TABLE heads_before AS SELECT * FROM audit_heads")
+    for attack, (statements, alone, with_head) in TAMPERING.items():
+        with sqlite3.connect(own_plane.data_dir / "longshore.db") as database:
+            for statement in statements:
+                database.execute(statement)
+        for said, words in ((alone, []), (with_head, ["--head", head])):
+            if said is None:
+                continue
+            done = verify(own_plane, *words)
+            assert done.returncode == (1 if said else 0), attack
+            assert said in done.stderr, attack
+        with sqlite3.connect(own_plane.data_dir / "longshore.db") as database:
+            for name in ("records", "heads"):
+                database.execute(f"DELETE FROM audit_{name}")
+                database.execute(f"INSERT INTO audit_{name} SELECT * FROM {name}_before")
+    assert verify(own_plane, "--head", head).returncode == 0

@@ -30,6 +30,24 @@ def success(call: Call, asked: Mapping[str, Any], reply: Mapping[str, Any] | Non
     )
 
 
+def change(done: Answered) -> Entry:
+    """A call that did what it was asked, of a service whose rows are elsewhere."""
+    assert done.caller is not None  # nobody changes anything unsigned
+    return Entry(
+        account=done.caller.account,
+        time=to_the_millisecond(done.now),
+        outcome=Outcome.SUCCEEDED,
+        region=done.caller.region or None,
+        principal_arn=done.caller.arn,
+        access_key_id=done.caller.access_key_id,
+        source=done.source or None,
+        request_id=done.request_id,
+        service=done.service,
+        operation=done.operation,
+        resources=resources_in(done.given),
+    )
+
+
 def refusal(refused: Answered, account: str) -> Entry:
     """A call that was answered with an error; `account` is whose it is where nobody was identified."""
     caller = refused.caller
@@ -38,7 +56,7 @@ def refusal(refused: Answered, account: str) -> Entry:
         account=caller.account if caller else account,
         time=to_the_millisecond(refused.now),
         outcome=Outcome.FAILED if refused.status >= 500 else Outcome.REFUSED,
-        region=caller.region if caller else None,
+        region=(caller.region or None) if caller else None,
         principal_arn=caller.arn if caller else None,
         access_key_id=caller.access_key_id if caller else claimed and claimed[1],
         source=refused.source or None,

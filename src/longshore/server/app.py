@@ -42,6 +42,7 @@ from longshore.commands.waiting import Waiting
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
+from longshore.onebox.services.s3 import CHANGES as S3_CHANGES
 from longshore.onebox.services.s3 import S3
 from longshore.providers.bundles import S3Bundles
 from longshore.providers.ports import Bundles
@@ -143,6 +144,8 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         verify=False,
         keys=lambda account: _own_key(store, account),
     )
+    everything = [*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LONGSHORE_OPERATIONS]
+    observer = Observing(store, metrics, refusals, changes=changes(everything) | S3_CHANGES)
     endpoint = Endpoint(
         [
             _codedeploy(store, settings.limits, page_secret.encode()),
@@ -154,11 +157,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         Gate(keys, usage, now=time.time).authenticate,
         Authorizer(store, keys, now=time.time),
         now=time.time,
-        observer=Observing(
-            metrics,
-            refusals,
-            changes=changes([*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LONGSHORE_OPERATIONS]),
-        ),
+        observer=observer,
     )
     s3 = S3(
         ObjectStore(settings.data_dir / data_dir.OBJECTS),
@@ -166,6 +165,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         now=time.time,
         why_not=object_permissions(store, usage, now=time.time),
         base_hosts=settings.host_names,
+        observer=observer,
     )
     engine = Runner(
         World(

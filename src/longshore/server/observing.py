@@ -8,10 +8,13 @@ from typing import Any
 
 import structlog
 
+from longshore.api import recording
 from longshore.commands import host_command
 from longshore.domain.audit import resources_in
 from longshore.server.metrics import Metrics
 from longshore.server.refusals import Refusals
+from longshore.store import audit
+from longshore.store.database import Store
 from longshore.wire.service import Answered, Observer
 
 log = structlog.get_logger()
@@ -20,8 +23,9 @@ log = structlog.get_logger()
 class Observing(Observer):
     """Hears of every call, for the metrics, the log and the audit."""
 
-    def __init__(self, metrics: Metrics, refusals: Refusals, *, changes: Collection[str]) -> None:
+    def __init__(self, store: Store, metrics: Metrics, refusals: Refusals, *, changes: Collection[str]) -> None:
         """`changes` are the operations that change something."""
+        self._store = store
         self._metrics = metrics
         self._refusals = refusals
         self._changes = frozenset(changes)
@@ -43,6 +47,10 @@ class Observing(Observer):
         else:
             log.debug("request", **request_line(answer))
             self._refusals.count(answer)
+
+    async def changed(self, answer: Answered) -> None:
+        entry = recording.change(answer)
+        await self._store.submit(lambda tx: audit.append(tx, entry))
 
 
 def request_line(answer: Answered) -> dict[str, Any]:

@@ -94,6 +94,9 @@ class Observer:
     async def refused(self, answer: Answered) -> None:
         """A request is about to be answered with an error; the answer waits for this."""
 
+    async def changed(self, answer: Answered) -> None:
+        """A request changed something that its service keeps no record of; the answer waits for this."""
+
 
 #: Answers one operation: the decoded input (members by model name) in, the output members out.
 Handler = Callable[[Call, dict[str, Any]], Awaitable[Mapping[str, Any] | None]]

@@ -4,5 +4,6 @@
 """
 
 from longshore.onebox.services.s3.app import S3, Asked, WhyNot
+from longshore.onebox.services.s3.routes import CHANGES
 
-__all__ = ["S3", "Asked", "WhyNot"]
+__all__ = ["CHANGES", "S3", "Asked", "WhyNot"]

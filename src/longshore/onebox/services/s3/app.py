@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +23,8 @@ from longshore.onebox.machinery.objects import ObjectStore, StoreRefusal
 from longshore.onebox.services.s3.address import bucket_and_key, query_of, resource_of
 from longshore.onebox.services.s3.call import Answer, Call, Receiver, Slice
 from longshore.onebox.services.s3.errors import S3Error, from_signature, from_store
-from longshore.onebox.services.s3.routes import receiver_for
+from longshore.onebox.services.s3.routes import CHANGES, operation_name, receiver_for
+from longshore.wire.service import Answered, AwsError, Caller, Observer
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class S3:
         now: Callable[[], float],
         why_not: WhyNot = owner_only,
         base_hosts: Collection[str] = ("localhost",),
+        observer: Observer | None = None,
     ) -> None:
         """`now` gives epoch seconds. `base_hosts` are the host names under which ``bucket.<host>`` names a bucket.
 
@@ -90,34 +93,72 @@ class S3:
         self._now = now
         self._base_hosts = tuple(host.lower() for host in base_hosts)
         self._threads = CapacityLimiter(_THREADS)
+        self._observer = observer or Observer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         assert scope["type"] == "http"
-        request_id = secrets.token_hex(8).upper()
+        known = _Known(request_id=secrets.token_hex(8).upper(), began=time.perf_counter())
+        error: S3Error | None = None
         body = _Body(scope, receive)
         try:
             try:
-                answer = await self._answer(scope, body, request_id)
-            except S3Error as error:
-                answer = _error_answer(error, scope, request_id)
+                answer = await self._answer(scope, body, known)
+            except S3Error as refused:
+                error = refused
             except StoreRefusal as refusal:
-                answer = _error_answer(from_store(refusal), scope, request_id)
+                error = from_store(refusal)
             except ClientGone:
                 return
             except Exception:
-                log.exception("s3_request_failed request_id=%s", request_id)
-                answer = _error_answer(S3Error("InternalError"), scope, request_id)
+                log.exception("s3_request_failed request_id=%s", known.request_id)
+                error = S3Error("InternalError")
+            if error is not None:
+                answer = Answer(
+                    status=error.status,
+                    headers={"content-type": "application/xml", **error.headers},
+                    body=error.as_xml(scope["path"], known.request_id),
+                )
             if body.is_unread:
                 # What is left of the body would be taken for the next request.
                 answer = replace(answer, headers={**answer.headers, "connection": "close"})
-            await self._send(answer, scope, send, request_id)
+            await self._tell(known, scope, answer.status, error)
+            await self._send(answer, scope, send, known.request_id)
         except TimeoutError:
-            log.warning("s3_client_stalled request_id=%s", request_id)
+            log.warning("s3_client_stalled request_id=%s", known.request_id)
             raise
 
-    async def _answer(self, scope: Scope, body: _Body, request_id: str) -> Answer:
-        call = await self._in_thread(self._read, scope, request_id)
+    async def _tell(self, known: _Known, scope: Scope, status: int, error: S3Error | None) -> None:
+        """Let the observer know; what goes wrong there must not cost the client its answer."""
+        call = known.call
+        client = scope.get("client")
+        refused = error is not None and status >= 400
+        answer = Answered(
+            request_id=known.request_id,
+            now=self._now() if call is None else call.now,
+            seconds=time.perf_counter() - known.began,
+            status=status,
+            error=AwsError(error.code, error.message, status) if error is not None and refused else None,
+            source=client[0] if client else "",
+            service="s3",
+            operation=known.operation,
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            caller=None if call is None else _caller(call),
+            given=None if call is None else {"bucket": call.bucket, "key": call.key or (), **call.told},
+            output=None,
+        )
+        try:
+            self._observer.answered(answer)
+            if refused:
+                await self._observer.refused(answer)
+            elif known.operation in CHANGES:
+                await self._observer.changed(answer)
+        except Exception:
+            log.exception("s3_answer_not_recorded request_id=%s", known.request_id)
+
+    async def _answer(self, scope: Scope, body: _Body, known: _Known) -> Answer:
+        known.call = call = await self._in_thread(self._read, scope, known.request_id)
+        known.operation = operation_name(call)
         receiver = _OneAtATime(await self._in_thread(receiver_for, call))
         try:
             async for block in body.blocks():
@@ -227,6 +268,17 @@ class S3:
         return await to_thread.run_sync(partial(function, *args), limiter=self._threads)
 
 
+@dataclass(kw_only=True, slots=True)
+class _Known:
+    """What is known of a request so far, for the observer."""
+
+    request_id: str
+    #: time.perf_counter.
+    began: float
+    call: Call | None = None
+    operation: str = ""
+
+
 class _Signed(NamedTuple):
     """Who signed a request, and what of it the signature vouches for; the members are those of Call."""
 
@@ -285,9 +337,6 @@ class _OneAtATime:
             self._receiver.abandon()
 
 
-def _error_answer(error: S3Error, scope: Scope, request_id: str) -> Answer:
-    return Answer(
-        status=error.status,
-        headers={"content-type": "application/xml", **error.headers},
-        body=error.as_xml(scope["path"], request_id),
-    )
+def _caller(call: Call) -> Caller:
+    key = call.caller
+    return Caller(account=key.account, region=call.region or "", arn=key.principal_arn, access_key_id=key.access_key_id)

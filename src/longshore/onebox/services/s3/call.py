@@ -46,6 +46,12 @@ class Call:
     why_not: Callable[[str, str], str | None]
     #: The whole body, for operations that take a document.
     body: bytes = b""
+    #: Names and values that an operation on several objects says of each, for whoever keeps a record of the call.
+    told: dict[str, list[str]] = field(default_factory=dict)
+
+    def tell(self, name: str, value: str) -> None:
+        """Have this in the record of the call."""
+        self.told.setdefault(name, []).append(value)
 
     def require(self, action: str, resource: str) -> None:
         """Raise AccessDenied unless the caller may do this action to this resource."""

@@ -152,6 +152,7 @@ def delete_objects(call: Call) -> Answer:
             continue
         if not may_delete(call, key, version=version_id is not None):
             error = S3Error("AccessDenied")
+            call.tell("refusedNames", key)
             results.append(("Error", [*about, ("Code", error.code), ("Message", error.message)]))
             continue
         try:
@@ -160,6 +161,7 @@ def delete_objects(call: Call) -> Answer:
             error = from_store(refusal)
             results.append(("Error", [*about, ("Code", error.code), ("Message", error.message)]))
             continue
+        call.tell("key", key)
         if deleted and deleted.is_marker:
             about += [("DeleteMarker", "true"), ("DeleteMarkerVersionId", deleted.version_id)]
         if not quiet:

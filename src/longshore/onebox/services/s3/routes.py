@@ -43,6 +43,8 @@ _RECEIVERS: Mapping[tuple[str, str, str], Callable[[Call], Receiver]] = {
     ("PUT", "object", ""): PutObject,
     ("PUT", "object", "uploadId"): UploadPart,
 }
+#: A part is not to be seen until its upload is completed.
+_UNSEEN = frozenset({"UploadPart", "UploadPartCopy"})
 _SUBRESOURCES = frozenset(subresource.split()[0] for *_, subresource in _OPERATIONS if subresource) - {"copy"}
 #: Queries that refine an operation without making it another.
 _REFINEMENTS = frozenset(
@@ -80,11 +82,8 @@ _REFINEMENTS = frozenset(
 def receiver_for(call: Call) -> Receiver:
     """What takes the call's body in and answers it. Raises AccessDenied, NotImplemented,
     MethodNotAllowed, or what is wrong."""
-    about = "object" if call.key else "bucket" if call.bucket else "service"
-    subresource = _subresource(call)
-    if "x-amz-copy-source" in call.headers and call.method == "PUT" and about == "object":
-        subresource = f"{subresource} copy".strip()
-    route = call.method, about, subresource
+    route = _route(call)
+    _, about, subresource = route
     if route in _RECEIVERS or route in _OPERATIONS:
         require_permissions(call, route)
     if receiver := _RECEIVERS.get(route):
@@ -96,6 +95,30 @@ def receiver_for(call: Call) -> Receiver:
     if subresource:
         raise _not_implemented(call.method, f"?{subresource}")
     raise S3Error("MethodNotAllowed", details={"Method": call.method, "ResourceType": about.upper()})
+
+
+def operation_name(call: Call) -> str:
+    """The name of what a call asks for, as S3's API reference has it; "" for what is not done here."""
+    try:
+        route = _route(call)
+    except S3Error:
+        return ""
+    operation = _OPERATIONS.get(route) or _RECEIVERS.get(route)
+    return _named(route[0], operation) if operation is not None else ""
+
+
+def _named(method: str, operation: Callable[[Call], object]) -> str:
+    name: str = operation.__name__
+    words = "".join(word.capitalize() for word in name.split("_")) if name.islower() or "_" in name else name
+    return words.replace("Get", "Head", 1) if method == "HEAD" else words
+
+
+def _route(call: Call) -> tuple[str, str, str]:
+    about = "object" if call.key else "bucket" if call.bucket else "service"
+    subresource = _subresource(call)
+    if "x-amz-copy-source" in call.headers and call.method == "PUT" and about == "object":
+        subresource = f"{subresource} copy".strip()
+    return call.method, about, subresource
 
 
 def _subresource(call: Call) -> str:
@@ -111,3 +134,14 @@ def _subresource(call: Call) -> str:
 
 def _not_implemented(method: str, what: str) -> S3Error:
     return S3Error("NotImplemented", f"{method} with {what} is not implemented by this S3.", details={"Header": what})
+
+
+#: The operations that change what others see.
+CHANGES = (
+    frozenset(
+        _named(route[0], operation)
+        for route, operation in [*_OPERATIONS.items(), *_RECEIVERS.items()]
+        if route[0] not in ("GET", "HEAD")
+    )
+    - _UNSEEN
+)
