@@ -138,7 +138,7 @@ class World:
                 answer = deploy.create_deployment(
                     applicationName=application, deploymentGroupName=group, revision=REVISION
                 )
-                made[f"{{{application} {'' if group == 'prod' else group + ' '}deployment}}"] = answer["deploymentId"]
+                made[f"{{{application} {group} deployment}}"] = answer["deploymentId"]
         for name in ("web-1", "web-2"):
             deploy.register_on_premises_instance(
                 instanceName=name, iamUserArn=f"arn:aws:iam::{ACCOUNT}:user/hosts/{name}"

@@ -16,6 +16,7 @@ import cbor2
 
 from longshore.server.app import ControlPlane, build
 from longshore.server.settings import Settings
+from longshore.store.access_keys import AccessKey
 
 REGION = "us-east-1"
 TARGET = "CodeDeploy_20141006"
@@ -60,10 +61,18 @@ class Plane:
         return self.send("POST", path, self.signed("POST", path, headers, body), body)
 
     def signed(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, service: str = "codedeploy"
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        service: str = "codedeploy",
+        key: AccessKey | None = None,
     ) -> dict[str, str]:
-        """These headers, and the owner's signature of them."""
-        key = self.control.root_key
+        """These headers, and the owner's signature of them, or that of whoever holds `key`."""
+        key = key or self.control.root_key
+        if key.session_token is not None:
+            headers = {**headers, "x-amz-security-token": key.session_token}
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         digest = hashlib.sha256(body).hexdigest()
         all_headers = {**headers, "host": "plane", "x-amz-date": moment, "x-amz-content-sha256": digest}
