@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from longshore.agent.errors import ConfigError
+from longshore.agent import config_keys
+from longshore.agent.config_file import Settings, is_url, read
+from longshore.agent.errors import AgentError, ConfigError
 from longshore.agent.identity import Identity, SessionCredentials, UserCredentials
 from longshore.agent.pin import Pin
 from longshore.agent.proxies import ENDPOINTS, Proxies, Proxy
@@ -26,10 +26,6 @@ DEFAULT_FILES = (
 )
 DEFAULT_ON_PREMISES_FILE = Path("/etc/codedeploy-agent/conf/codedeploy.onpremises.yml")
 DEFAULT_ROOT = Path("/opt/codedeploy-agent/deployment-root")
-
-_IDENTITY_KEYS = frozenset(
-    {"region", "iam_user_arn", "iam_session_arn", "aws_access_key_id", "aws_secret_access_key", "aws_credentials_file"}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +82,23 @@ class Config(HostConfig):
     specification_signer: bytes | None = None
     #: Seconds a worker waits for the next command of its deployment.
     worker_idle_seconds: float = 10
+    #: Whom the agent and all it starts run as; None: whoever started it.
+    user: str | None = None
+    group: str | None = None
+    #: The agent's memory holds keys: none of it is written to a file when it crashes.
+    disable_core_dumps: bool = True
+    #: Keys that mean nothing: perhaps mistyped.
+    unknown_keys: tuple[str, ...] = ()
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in `path`, completed from the on-premises file and the environment."""
     settings, source = _completed(path)
-    take = _Settings(settings, path)
-    identity = _identity(_Settings(settings, source), environ)
-    endpoint = _endpoint(take.text("deploy_control_endpoint"), identity.region, environ)
+    take = Settings(settings, path)
+    if reason := config_keys.refused(settings):
+        raise ConfigError(f"{path}: {reason}")
+    identity, domain = _identity(Settings(settings, source), environ)
+    endpoint = _endpoint(take, identity.region, domain, environ)
     return Config(
         **_host_settings(take, environ),
         identity=identity,
@@ -105,6 +110,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         kill_agent_max_wait_time_seconds=take.number("kill_agent_max_wait_time_seconds", 7200, at_least=0),
         specification_signer=_signer(take),
         worker_idle_seconds=take.number("worker_idle_seconds", 10, at_least=0),
+        user=take.text("user"),
+        group=take.text("group"),
+        disable_core_dumps=take.flag("disable_core_dumps", True),
+        unknown_keys=tuple(config_keys.unknown(settings)),
     )
 
 
@@ -115,11 +124,11 @@ def _completed(path: Path) -> tuple[dict[str, object], Path]:
         return settings, path
     source = Path(str(settings.get("on_premises_config_file") or DEFAULT_ON_PREMISES_FILE))
     if source.exists():
-        settings |= {key: value for key, value in read(source).items() if key in _IDENTITY_KEYS}
+        settings |= {key: value for key, value in read(source).items() if key in config_keys.OF_IDENTITY}
     return settings, source
 
 
-def _host_settings(take: _Settings, environ: Mapping[str, str]) -> dict[str, Any]:
+def _host_settings(take: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         "program_name": _file_name(take, "program_name", "codedeploy-agent"),
         "root_dir": _path(take, "root_dir") or DEFAULT_ROOT,
@@ -142,7 +151,7 @@ def _host_settings(take: _Settings, environ: Mapping[str, str]) -> dict[str, Any
 
 def proxies(settings: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> Proxies:
     """The proxies that the settings in `path` and the environment name; raises ConfigError."""
-    take = _Settings(settings, path)
+    take = Settings(settings, path)
     exempt = take.text("no_proxy") or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     try:
         return Proxies(
@@ -155,105 +164,58 @@ def proxies(settings: Mapping[str, object], path: Path, environ: Mapping[str, st
         raise ConfigError(f"{take.path}: {error}") from None
 
 
-class _Settings:
-    """Values of one file, each checked for its kind as it is taken."""
-
-    def __init__(self, values: Mapping[str, object], path: Path) -> None:
-        self.values = values
-        self.path = path
-
-    def text(self, key: str) -> str | None:
-        value = self.values.get(key)
-        if value is None or value == "":
-            return None
-        if isinstance(value, dict | list):
-            raise ConfigError(f"{self.path}: {key} must be one plain value")
-        return str(value)
-
-    def url(self, key: str) -> str | None:
-        value = self.text(key)
-        if value is not None and not is_url(value):
-            raise ConfigError(f"{self.path}: {key} must be a URL like https://host:8420, not {value!r}")
-        return value
-
-    def needed(self, key: str) -> str:
-        value = self.text(key)
-        if value is None:
-            raise ConfigError(f"{self.path}: {key} is missing; it names this host to the control plane")
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool):
-            return value
-        raise ConfigError(f"{self.path}: {key} must be true or false, not {value!r}")
-
-    def number(self, key: str, default: float, *, at_least: float) -> float:
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= at_least:
-            raise ConfigError(f"{self.path}: {key} must be a number of at least {at_least:g}, not {value!r}")
-        return value
-
-
-def read(path: Path) -> dict[str, object]:
-    """A YAML mapping whose keys may carry a leading colon (Ruby symbols, agent.md 7.1.1)."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from None
-    try:
-        parsed = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(parsed, dict):
-        raise ConfigError(f"{path} must hold keys and values (key: value); it holds {type(parsed).__name__}")
-    return {str(key).removeprefix(":"): value for key, value in parsed.items()}
-
-
-def _identity(take: _Settings, environ: Mapping[str, str]) -> Identity:
+def _identity(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str | None]:
+    """This host, and the domain of AWS's services where it is, if anybody said so."""
     user, session = take.text("iam_user_arn"), take.text("iam_session_arn")
     if user and session:
         raise ConfigError(f"{take.path}: iam_user_arn and iam_session_arn are both given; keep the one this host uses")
     if not user and not session:
-        raise ConfigError(
-            f"{take.path}: this host has no identity. Give region, iam_user_arn, aws_access_key_id and "
-            "aws_secret_access_key, as printed when it was registered "
-            "(or iam_session_arn and aws_credentials_file)."
-        )
+        return _instance(take, environ)
     region = take.text("region") or environ.get("AWS_REGION") or take.needed("region")
     if session:
         credentials_file = Path(take.needed("aws_credentials_file"))
-        return Identity(
-            host_identifier=session,
-            region=region,
-            provider=SessionCredentials(credentials_file),
-            keys_are_renewed=True,
-        )
+        renewed = SessionCredentials(credentials_file)
+        return Identity(host_identifier=session, region=region, provider=renewed, keys_are_renewed=True), None
     assert user
     keys = UserCredentials(take.needed("aws_access_key_id"), take.needed("aws_secret_access_key"))
-    return Identity(host_identifier=user, region=region, provider=keys)
+    return Identity(host_identifier=user, region=region, provider=keys), None
 
 
-def _endpoint(configured: str | None, region: str, environ: Mapping[str, str]) -> str:
-    endpoint = configured or environ.get("AWS_ENDPOINT_URL") or f"https://codedeploy-commands.{region}.amazonaws.com"
-    if not is_url(endpoint):
-        raise ConfigError(f"deploy_control_endpoint {endpoint!r} is not a URL like https://deploy.example.com:8420")
-    return endpoint
+def _instance(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str | None]:
+    """This host as an EC2 instance; nothing else is left that could say who it is."""
+    from longshore.agent import instance_metadata
 
-
-def is_url(said: str) -> bool:
     try:
-        parts = urlsplit(said)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+        return instance_metadata.identity(environ, allow_v1=not take.flag("disable_imds_v1", False))
+    except AgentError as error:
+        raise AgentError(
+            f"{take.path}: this host has no identity. Enroll it (longshore agent enroll), or give region, "
+            "iam_user_arn, aws_access_key_id and aws_secret_access_key as they were printed when it was registered, or "
+            f"iam_session_arn and aws_credentials_file. It could be an EC2 instance, but: {error}"
+        ) from None
 
 
-def _signer(take: _Settings) -> bytes | None:
+def _endpoint(take: Settings, region: str, domain: str | None, environ: Mapping[str, str]) -> str:
+    """Where the control plane is: as configured, else where AWS has it in this region (agent.md 7.7)."""
+    fips = take.flag("use_fips_mode", False)
+    if fips and not region.startswith("us-"):
+        raise ConfigError(f"{take.path}: use_fips_mode is for regions of the United States, and {region} is none")
+    configured = take.text("deploy_control_endpoint") or environ.get("AWS_ENDPOINT_URL")
+    if configured is None:
+        name = "codedeploy-commands" + "-secure" * take.flag("enable_auth_policy", False) + "-fips" * fips
+        return f"https://{name}.{region}.{domain or _domain(region)}"
+    if not is_url(configured):
+        raise ConfigError(f"deploy_control_endpoint {configured!r} is not a URL like https://deploy.example.com:8420")
+    return configured
+
+
+def _domain(region: str) -> str:
+    if region.startswith("cn-"):
+        return "amazonaws.com.cn"
+    return "amazonaws.eu" if region.startswith("eusc-") else "amazonaws.com"
+
+
+def _signer(take: Settings) -> bytes | None:
     said = take.text("specification_signer")
     if said is None:
         return None
@@ -269,7 +231,7 @@ def _signer(take: _Settings) -> bytes | None:
     return key
 
 
-def _pin(take: _Settings, endpoint: str) -> Pin | None:
+def _pin(take: Settings, endpoint: str) -> Pin | None:
     said = take.text("server_certificate_sha256")
     if said is None:
         return None
@@ -285,12 +247,12 @@ def _pin(take: _Settings, endpoint: str) -> Pin | None:
     return Pin(parts.hostname or "", parts.port or 443, digest)
 
 
-def _path(take: _Settings, key: str) -> Path | None:
+def _path(take: Settings, key: str) -> Path | None:
     said = take.text(key)
     return Path(os.path.abspath(said)) if said else None  # noqa: PTH100 - normalises, does not follow links
 
 
-def _file_name(take: _Settings, key: str, default: str) -> str:
+def _file_name(take: Settings, key: str, default: str) -> str:
     said = take.text(key) or default
     if "/" in said or said in (".", "..") or "\0" in said:
         raise ConfigError(f"{take.path}: {key} must be a plain name, not {said!r}")

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TextIO
 from urllib.parse import urlsplit
 
 from longshore.agent import config as configuration
-from longshore.agent import service_unit
+from longshore.agent import config_file, service_unit
 from longshore.agent.connecting import connect
 from longshore.agent.enroll_token import EnrollToken
 from longshore.agent.errors import AgentError, ConfigError, WireError
@@ -103,7 +103,7 @@ def _is_this_machine(host: str) -> bool:
 
 def _standing(config: Path) -> dict[str, object]:
     """The settings of a configuration that is there already: perhaps a proxy, perhaps all."""
-    return configuration.read(config) if config.exists() else {}
+    return config_file.read(config) if config.exists() else {}
 
 
 def _require_same(asked: Asked, standing: dict[str, object]) -> str:
@@ -320,7 +320,7 @@ def command(words: Any) -> int:
 
 def _server(said: str) -> str:
     url = said if "://" in said else f"https://{said}"
-    if not configuration.is_url(url):
+    if not config_file.is_url(url):
         raise ConfigError(f"--server takes the control plane's address, as in https://deploy.example.com, not {said!r}")
     return url.rstrip("/")
 

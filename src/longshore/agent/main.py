@@ -42,6 +42,7 @@ def run(argv: Sequence[str]) -> int:
 
 def run_agent(config: Config) -> int:
     """Take and carry out commands until stopped; the exit code."""
+    _become(config)
     layout = Layout(root=config.root_dir, tracking=config.ongoing_deployment_tracking)
     journal = Journal(layout)
     try:
@@ -61,12 +62,41 @@ def run_agent(config: Config) -> int:
     pid_file = config.pid_dir / f"{config.program_name}.pid" if config.pid_dir else None
     if pid_file is not None:
         pid_file.write_text(f"{os.getpid()}\n")
+    log = Log(config.log_dir, config.program_name, verbose=config.verbose)
+    if config.unknown_keys:
+        log.warn(f"agent.unknown_keys of the configuration, ignored: {', '.join(config.unknown_keys)}")
     try:
-        return Poller(
-            config, layout, Log(config.log_dir, config.program_name, verbose=config.verbose), host_lock=lock
-        ).run()
+        return Poller(config, layout, log, host_lock=lock).run()
     finally:
         if pid_file is not None:
             with suppress(OSError):
                 pid_file.unlink()
         os.close(lock)
+
+
+def _become(config: Config) -> None:
+    """Be who the configuration says, with no core dumps; raises ConfigError."""
+    if config.disable_core_dumps:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if config.user is None and config.group is None:
+        return
+    import grp
+    import pwd
+
+    try:
+        user = pwd.getpwnam(config.user) if config.user else None
+        group = grp.getgrnam(config.group).gr_gid if config.group else user.pw_gid if user else os.getgid()
+        if (user is None or user.pw_uid == os.geteuid()) and group == os.getegid():
+            return
+        if user is not None:
+            os.initgroups(user.pw_name, group)
+        os.setgid(group)
+        if user is not None:
+            os.setuid(user.pw_uid)
+            os.environ |= {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    except KeyError as missing:
+        raise ConfigError(f"the configuration's user or group is not on this host: {missing.args[0]}") from None
+    except PermissionError:
+        raise ConfigError("only root can become the configuration's user and group: start the agent as root") from None

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.agent import config, journal
+from longshore.agent import config, config_keys, journal
 from longshore.agent.errors import ConfigError, WireError
 from longshore.agent.hooks import EventLog
 from longshore.agent.identity import Credentials, SessionCredentials
@@ -147,6 +147,9 @@ def test_the_identity_may_stand_in_the_on_premises_file(tmp_path: Path) -> None:
         ("program_name: ../x\n", "program_name must be a plain name"),
         ("iam_session_arn: arn\n", "both given"),
         ("specification_signer: AAAA\n", "32-byte Ed25519"),
+        ("server_certificate_sha256: AAAA\n", "64 hexadecimal"),
+        ("children: 2\n", "children must be 1"),
+        ("reject_symlinks_in_bundle: true\n", "reject_symlinks_in_bundle is not done by this agent"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(tmp_path: Path, more: str, said: str) -> None:
@@ -154,6 +157,18 @@ def test_a_value_that_cannot_be_is_named(tmp_path: Path, more: str, said: str) -
     with pytest.raises(ConfigError) as refused:
         config.load(file, {})
     assert said in str(refused.value)
+
+
+def test_what_the_official_agent_ignores_is_ignored_and_told(tmp_path: Path) -> None:
+    lines = "".join(f"{key}: {value}\n" for key, value in USER.items())
+    shipped = ":wait_between_runs: 1\n:log_aws_wire: false\n:plugins: [codedeploy]\n:reject_symlinks_in_bundle: false\n"
+    file = written(tmp_path / "a.yml", f"{lines}{shipped}:max_revision: 3\n")
+    assert config.load(file, {}).unknown_keys == ("max_revision",)
+
+
+def test_the_documentation_has_every_key() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "agent.md").read_text()
+    assert [key for key in sorted(config_keys.KNOWN) if f"`{key}`" not in page] == []
 
 
 def test_session_keys_are_read_again_when_the_file_changes(tmp_path: Path) -> None:
