@@ -10,15 +10,15 @@ import json
 import os
 import random
 import secrets
-from functools import partial
+import uuid
 from typing import Any
 
 import cbor2
 import psutil
+from sqlalchemy import Table, insert, select
 
-from longshore.domain.config import ComputePlatform
-from longshore.domain.ids import Scope
-from longshore.store import applications
+from longshore.store import tables
+from longshore.store.database import Transaction
 from tests.contract.wire.plane import TARGET, Answer, Plane
 
 SEED = int(os.environ.get("LONGSHORE_FUZZ_SEED", "20261124"))
@@ -27,6 +27,7 @@ OTHER_ACCOUNT = "111111111111"
 #: An application of the other account that requests here ask for by name, and one that they never name.
 TEMPTING = "of-another"
 HIDDEN = f"hidden-{secrets.token_hex(8)}"
+HIDDEN_ID = str(uuid.uuid4())
 
 ARN = "arn:aws:codedeploy:us-east-1"
 HOSTS = {"type": "HOST_COUNT", "value": 1}
@@ -105,12 +106,10 @@ HEADERS = (
 
 
 def test_no_mutated_request_is_more_than_an_error(here: Plane) -> None:
-    store, other = here.control.store, Scope(OTHER_ACCOUNT, "us-east-1")
-    for name in (TEMPTING, HIDDEN):
-        store.write(partial(applications.create, scope=other, name=name, platform=ComputePlatform.SERVER, now=1.0))
-    tempting = store.read(lambda tx: applications.find(tx, other, TEMPTING))
-    assert tempting is not None
-    secret = (HIDDEN.encode(), tempting.id.encode())
+    store = here.control.store
+    store.write(fill_the_other_account)
+    theirs = store.read(of_the_other_account)
+    secret = (HIDDEN.encode(), HIDDEN_ID.encode())
     process, before = psutil.Process(), 0
     chance = random.Random(SEED)
     for number in range(REQUESTS):
@@ -124,6 +123,56 @@ def test_no_mutated_request_is_more_than_an_error(here: Plane) -> None:
             before = process.memory_info().rss
     grown = process.memory_info().rss - before
     assert grown < 32 * 1024 * 1024, f"{grown / 1e6:.0f} MB more after {REQUESTS // 2} requests"
+    assert store.read(of_the_other_account) == theirs
+
+
+def fill_the_other_account(tx: Transaction) -> None:
+    """What requests here ask for by name or id, each with something in it that nobody here may see."""
+    theirs = {"account": OTHER_ACCOUNT, "region": "us-east-1"}
+    platform = {"compute_platform": "Server", "create_time": 1.0}
+    rows: tuple[tuple[Table, dict[str, Any]], ...] = (
+        (tables.applications, platform | {"id": HIDDEN_ID, "name": TEMPTING}),
+        (tables.applications, platform | {"id": "another", "name": HIDDEN}),
+        (tables.deployment_configs, platform | {"id": HIDDEN_ID, "name": "c", "document": {HIDDEN: HIDDEN}}),
+        (
+            tables.deployment_groups,
+            {
+                "id": HIDDEN_ID,
+                "application_id": HIDDEN_ID,
+                "name": "g",
+                "deployment_config_name": HIDDEN,
+                "service_role_arn": HIDDEN,
+                "create_time": 1.0,
+                "document": {},
+            },
+        ),
+        (
+            tables.deployments,
+            platform
+            | {
+                "id": "d-ABCDEFGHI",
+                "application_id": HIDDEN_ID,
+                "group_id": HIDDEN_ID,
+                "application_name": TEMPTING,
+                "group_name": "g",
+                "config_name": HIDDEN,
+                "status": "InProgress",
+                "creator": "user",
+                "revision": {"revisionType": "S3", "s3Location": {"bucket": HIDDEN, "key": HIDDEN}},
+                "revision_identity": HIDDEN,
+                "document": {"description": HIDDEN},
+            },
+        ),
+        (tables.instances, {"name": "h", "arn": HIDDEN, "iam_user_arn": HIDDEN, "register_time": 1.0}),
+    )
+    for table, row in rows:
+        tx.execute(insert(table).values(**theirs, **row))
+
+
+def of_the_other_account(tx: Transaction) -> list[Any]:
+    """Every row of theirs, the audit's included."""
+    of_accounts = [table for table in tables.metadata.sorted_tables if "account" in table.c]
+    return [tx.execute(select(table).where(table.c.account == OTHER_ACCOUNT)).all() for table in of_accounts]
 
 
 def is_an_aws_error(answer: Answer) -> bool:
