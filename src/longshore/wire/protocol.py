@@ -178,7 +178,8 @@ def in_our_years(seconds: float) -> float:
 
 
 _FIRST_SECOND = datetime(1, 1, 1, tzinfo=UTC).timestamp()
-_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+#: Its last millisecond: times are told to the millisecond.
+_LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC).timestamp()
 
 
 def signing_name(authorization: bytes, query: bytes) -> str | None:

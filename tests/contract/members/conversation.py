@@ -25,6 +25,7 @@ CODEDEPLOY = models.load("codedeploy")
 TARGET = "CodeDeploy_20141006"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PROTOCOLS = {"json": "json", "cbor": "smithy-rpc-v2-cbor"}
+_CONTENT_TYPES = {"json": "application/x-amz-json-1.1", "cbor": "application/cbor"}
 #: The one value that is told and is in no enumeration (S2.4).
 BEYOND_ENUM = "MOST_CONCURRENCY"
 
@@ -103,6 +104,8 @@ class Conversation:
         document = json.loads(body) if self.protocol == "json" else cbor2.loads(body)
         assert document["__type"] == f"{code}Exception", (operation, given, document)
         assert status == 400
+        assert (headers.get("smithy-protocol") == "rpc-v2-cbor") == (self.protocol == "cbor")
+        assert headers["content-type"] == _CONTENT_TYPES[self.protocol]
         assert set(document) == {"__type", "message"}
         assert document["message"]
         assert f"{code}Exception" in {shape.name for shape in model.error_shapes} | {"OperationNotSupportedException"}
@@ -152,7 +155,7 @@ class Conversation:
         if model.output_shape is None:
             assert body in (b"", b"{}"), (operation, body)
             return {}
-        assert headers["content-type"] == ("application/cbor" if protocol == "cbor" else "application/x-amz-json-1.1")
+        assert headers["content-type"] == _CONTENT_TYPES[protocol]
         raw = json.loads(body) if protocol == "json" else cbor2.loads(body)
         parsed = _parsed(model, protocol, status, headers, body)
         parsed.pop("ResponseMetadata")

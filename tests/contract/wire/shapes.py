@@ -69,6 +69,55 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+def unusual(shape: Shape | None, *, fill: bool = False) -> list[Any]:
+    """Values with every member there: awkward ones, empty ones, huge ones. `fill` as in `values`."""
+    if shape is None:
+        return [{}]
+    return [_everywhere(shape, scalars, length, fill) for scalars, length in ((_AWKWARD, 2), (_EMPTY, 0), (_HUGE, 2))]
+
+
+def _everywhere(shape: Shape, scalars: dict[str, Any], length: int, fill: bool) -> Any:
+    if isinstance(shape, StructureShape):
+        return {name: _everywhere(member, scalars, length, fill) for name, member in shape.members.items()}
+    if isinstance(shape, ListShape):
+        return [_everywhere(shape.member, scalars, length, fill) for _ in range(length)]
+    if isinstance(shape, MapShape):
+        keys = shape.key.enum if getattr(shape.key, "enum", None) else ["a", "b.1", "\u00e4 b"]
+        count = max(length, int(fill))
+        return {key: _everywhere(shape.value, scalars, length, fill) for key in keys[:count]}
+    return scalars[shape.type_name]
+
+
+_AWKWARD: dict[str, Any] = {
+    "string": " \u00e4\U0001f600 \u2028\x7f'\"\\<&>%00+=&#;,.\t\nnull ",
+    "boolean": True,
+    "integer": 2**31 - 1,
+    "long": 2**63 - 1,
+    "timestamp": 1446744188.711,
+    "blob": bytes(range(256)),
+    "double": 1e-300,
+}
+_EMPTY: dict[str, Any] = {
+    "string": "",
+    "boolean": False,
+    "integer": 0,
+    "long": 0,
+    "timestamp": 0.0,
+    "blob": b"",
+    "double": 0.0,
+}
+_HUGE: dict[str, Any] = {
+    "string": "x\u00e4" * 20_000,
+    "boolean": True,
+    "integer": -(2**31),
+    "long": -(2**63),
+    # The last second of the year 9999.
+    "timestamp": 253_402_300_799.0,
+    "blob": b"\xff\x00" * 50_000,
+    "double": 1.7976931348623157e308,
+}
+
+
 def as_botocore_has_it(shape: Shape | None, value: Any) -> Any:
     """The same value in botocore's terms: timestamps are datetimes."""
     if isinstance(shape, StructureShape):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from longshore.wire import aws_json
 from longshore.wire.protocol import MalformedError
-from tests.contract.wire.shapes import EXAMPLES, as_botocore_has_it, operations, values
+from tests.contract.wire.shapes import EXAMPLES, as_botocore_has_it, operations, unusual, values
 
 OPERATIONS = operations(("codedeploy", "codedeploy-commands", "longshore"))
 
@@ -25,14 +25,14 @@ def test_every_request_botocore_writes_is_read(operation: OperationModel) -> Non
     decode = aws_json.Decoders().plan(operation.input_shape) if operation.input_shape else dict
     serializer = create_serializer("json", include_validation=False)
 
-    @EXAMPLES
-    @given(values(operation.input_shape))
     def check(value: Any) -> None:
         parameters = as_botocore_has_it(operation.input_shape, value)
         body = serializer.serialize_to_request(parameters, operation)["body"]
         assert decode(aws_json.parse(body)) == value
 
-    check()
+    for value in unusual(operation.input_shape):
+        check(value)
+    EXAMPLES(given(values(operation.input_shape))(check))()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -40,15 +40,15 @@ def test_every_answer_we_write_is_read_by_botocore(operation: OperationModel) ->
     encode = aws_json.Encoders().plan(operation.output_shape) if operation.output_shape else dict
     parser = create_parser("json")
 
-    @EXAMPLES
-    @given(values(operation.output_shape))
     def check(value: Any) -> None:
         response = {"body": aws_json.render(encode(value)), "headers": {}, "status_code": 200}
         parsed = parser.parse(response, operation.output_shape)
         parsed.pop("ResponseMetadata", None)
         assert parsed == as_botocore_has_it(operation.output_shape, value)
 
-    check()
+    for value in unusual(operation.output_shape):
+        check(value)
+    EXAMPLES(given(values(operation.output_shape))(check))()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
