@@ -9,9 +9,10 @@ from pathlib import Path
 from longshore.agent import bundle, hooks, installer
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError, InstallError
-from longshore.agent.hooks import EventLog, Observer
+from longshore.agent.event_log import EventLog
 from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
 from longshore.agent.log import Log
+from longshore.agent.script import Observer
 from longshore.agent.specification import Specification
 from longshore.appspec import AppSpecError, Script, ServerAppSpec, parse_server
 

@@ -21,10 +21,10 @@ from longshore.agent import backoff, specification
 from longshore.agent.config import Config
 from longshore.agent.errors import Code, CommandError, SpecificationError, WireError
 from longshore.agent.executor import HOOK_EVENTS, Executor
-from longshore.agent.hooks import Observer
 from longshore.agent.journal import CommandJournal, Entry, Journal, Outcome, process
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log, without_secrets
+from longshore.agent.script import Observer
 from longshore.agent.wire import CommandClient, HookLogClient, HostCommand
 
 #: How long a completion is offered to a control plane that is away.

@@ -18,9 +18,9 @@ from tests.bundle_host import Answer, BundleHost
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError
 from longshore.agent.executor import Executor
-from longshore.agent.hooks import Observer
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log
+from longshore.agent.script import Observer
 from longshore.agent.specification import Revision, Specification
 
 EVENTS = ("ApplicationStop", "DownloadBundle", "BeforeInstall", "Install", "AfterInstall")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from longshore.agent import config, config_keys, journal
 from longshore.agent.errors import ConfigError, WireError
-from longshore.agent.hooks import EventLog
+from longshore.agent.event_log import EventLog
 from longshore.agent.identity import Credentials, SessionCredentials
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log, without_secrets
