@@ -42,7 +42,7 @@ class Caller:
     """Somebody with keys, and botocore's clients."""
 
     def __init__(self, url: str, keys: Keys, *, session: botocore.session.Session) -> None:
-        self._url = url
+        self.url = url
         self.keys = keys
         self.session = session
         self._clients: dict[tuple[str, str], Any] = {}
@@ -52,7 +52,7 @@ class Caller:
             self._clients[service, region] = self.session.create_client(
                 service,
                 region_name=region,
-                endpoint_url=self._url,
+                endpoint_url=self.url,
                 aws_access_key_id=self.keys["AccessKeyId"],
                 aws_secret_access_key=self.keys["SecretAccessKey"],
                 aws_session_token=self.keys.get("SessionToken"),
@@ -64,7 +64,7 @@ class Caller:
 
     def like(self, keys: Keys) -> Caller:
         """Somebody else's, to the same server."""
-        return Caller(self._url, keys, session=self.session)
+        return Caller(self.url, keys, session=self.session)
 
     def tries(self, service: str, operation: str, asked: Mapping[str, Any], *, region: str = REGION) -> tuple[str, str]:
         """The code and text of the error that the call ends with; "" for none."""
@@ -91,6 +91,7 @@ class World:
     """The control plane, its owner, and what there is."""
 
     def __init__(self, plane: ControlPlane) -> None:
+        self.url = plane.url
         self.owner = clients_of(plane)
         self.iam = self.owner.client("iam")
         self.names = self._furnish()
