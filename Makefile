@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo agent test check bench clean
+.PHONY: help setup demo agent docs test check bench clean
 
 help: ## Print this help
 	@echo "Longshore: AWS CodeDeploy on your own machines"
@@ -35,6 +35,9 @@ agent: $(READY) ## Build dist/longshore-agent: the host agent as one file that n
 	$(BIN)/pyinstaller --onefile --strip --optimize 2 --name longshore-agent --log-level WARN --noconfirm \
 	    --hidden-import _cffi_backend $(addprefix --exclude-module ,$(NOT_IN_AGENT)) \
 	    --distpath $(DIST) --workpath $(VENV)/agent --specpath $(VENV)/agent src/longshore/agent/__main__.py
+
+docs: $(READY) ## Write anew what the code says of itself in docs/: operations, commands
+	$(BIN)/python -m tests.docs.generated
 
 test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
 	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)

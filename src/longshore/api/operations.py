@@ -91,6 +91,11 @@ def handlers(
     }
 
 
+def served(modules: Iterable[ModuleType]) -> frozenset[str]:
+    """The names of the operations of these modules."""
+    return frozenset(operation.name for operation, _ in _operations(modules))
+
+
 def changes(modules: Iterable[ModuleType]) -> frozenset[str]:
     """The names of those operations of these modules that may change rows."""
     return frozenset(operation.name for operation, _ in _operations(modules) if operation.writes)

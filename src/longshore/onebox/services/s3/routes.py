@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from longshore.onebox.services.s3 import buckets, listings, objects, uploads
 from longshore.onebox.services.s3.call import Answer, Call, Receiver
@@ -136,12 +136,11 @@ def _not_implemented(method: str, what: str) -> S3Error:
     return S3Error("NotImplemented", f"{method} with {what} is not implemented by this S3.", details={"Header": what})
 
 
+def operation_names(methods: Collection[str] = ("GET", "HEAD", "PUT", "POST", "DELETE")) -> frozenset[str]:
+    """The names of what is really done by requests of these methods."""
+    done = [*_OPERATIONS.items(), *_RECEIVERS.items()]
+    return frozenset(_named(route[0], operation) for route, operation in done if route[0] in methods)
+
+
 #: The operations that change what others see.
-CHANGES = (
-    frozenset(
-        _named(route[0], operation)
-        for route, operation in [*_OPERATIONS.items(), *_RECEIVERS.items()]
-        if route[0] not in ("GET", "HEAD")
-    )
-    - _UNSEEN
-)
+CHANGES = operation_names(("PUT", "POST", "DELETE")) - _UNSEEN
