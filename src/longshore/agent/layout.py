@@ -139,7 +139,10 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644, *, durable: 
         finally:
             os.close(descriptor)
         os.replace(beside, path)  # noqa: PTH105 - the temporary name is text
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            # A write names no file, and whoever reads of a full disk wants to know which.
+            error.filename = os.fspath(path)
         with suppress(OSError):
             os.unlink(beside)  # noqa: PTH108
         raise

@@ -312,6 +312,14 @@ def full_disk() -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def broken_disk() -> OSError:
+    return OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def forbidden() -> OSError:
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def second_failing(
     directory: Path, monkeypatch: pytest.MonkeyPatch, at: int, failure: type[Exception] | Any
 ) -> tuple[Host, bool]:
@@ -336,7 +344,9 @@ def assert_one_release_or_the_other(host: Host, when: str) -> None:
     assert Path(pointed).name == ("d-1" if found == AFTER_FIRST else "d-2"), when
 
 
-@pytest.mark.parametrize("failure", [Killed, full_disk], ids=["killed", "disk full"])
+@pytest.mark.parametrize(
+    "failure", [Killed, full_disk, broken_disk, forbidden], ids=["killed", "disk full", "disk broken", "forbidden"]
+)
 def test_after_a_failure_at_any_step_the_host_has_one_release_or_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Any
 ) -> None:
