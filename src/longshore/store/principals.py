@@ -76,8 +76,9 @@ def is_taken(tx: Transaction, account: str, kind: Kind, name: str) -> bool:
 def path_of(tx: Transaction, account: str, kind: Kind, name: str) -> str | None:
     """The path of the user or role of this name. Asked for many calls, so it goes straight to the driver."""
     row = tx.hot(
-        "SELECT path FROM iam_principals WHERE account = ? AND kind = ? AND folded_name = ? AND name = ?",
-        (account, kind, name.lower(), name),
+        # Of names that differ by case alone, from before there was IAM, but one could be folded.
+        "SELECT path FROM iam_principals WHERE account = ? AND kind = ? AND folded_name IN (?, ?) AND name = ?",
+        (account, kind, name.lower(), name, name),
     ).fetchone()
     return None if row is None else str(row[0])
 

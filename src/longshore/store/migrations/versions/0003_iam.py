@@ -95,13 +95,14 @@ def _give_every_key_its_user() -> None:
         .group_by(keys.c.account, keys.c.principal_arn)
         .order_by(keys.c.account, keys.c.principal_arn)
     ).all()
-    taken: set[tuple[str, str]] = set()
+    # A name that is in lower case needs the folded one: it has no other spelling to keep.
+    taken = {(account, arn.rpartition("/")[2]) for account, arn, _ in holders if arn == arn.lower()}
     for account, arn, since in holders:
         path, _, name = arn.partition(":user")[2].rpartition("/")
         user_id = "AIDA" + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(17))
         folded = name.lower()
-        # Names that differ by case alone could be had before: the second keeps its own spelling.
-        unique = name if (account, folded) in taken else folded
+        # Names that differ by case alone could be had before: the others keep their own spelling.
+        unique = name if name != folded and (account, folded) in taken else folded
         taken.add((account, folded))
         connection.execute(
             sa.insert(principals).values(
