@@ -23,6 +23,10 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         LeaseLostError: another tick has taken over; nothing is written.
     """
     deployments.check_claim(tx, claim)
+    if not _has_room(tx, deployment, plan):
+        # Another deployment of the account began since the plan was made: look again, with that one in sight.
+        deployments.release(tx, claim, wake_at=now)
+        return
     if plan.begin is not None:
         targets.add(tx, deployment.id, plan.begin.targets)
         deployments.begin(
@@ -62,6 +66,14 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
     deployments.remember_hosts(tx, deployment, succeeded=plan.finish.status is DeploymentStatus.SUCCEEDED)
     if after.rollback is not None:
         rollback.begin(tx, after.rollback)
+
+
+def _has_room(tx: Transaction, deployment: Deployment, plan: Plan) -> bool:
+    """Whether the account may have the hosts that the plan begins with; exact, for nobody else writes now."""
+    if plan.begin is None or plan.finish is not None:
+        return True
+    active = deployments.count_active_targets(tx, deployment.scope)
+    return active + len(plan.begin.targets) <= plan.begin.account_limit
 
 
 def _lost(target: Target, now: float) -> Target:

@@ -17,6 +17,8 @@ class Begin:
     #: How many must stay healthy.
     required: int
     bundle: BundleFacts | None
+    #: How many hosts all deployments of the account may have at once, these among them.
+    account_limit: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,11 @@ import pytest
 
 from longshore.api import deployment_groups, deployments
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, RUN_TIMEOUT, START_TIMEOUT, ScriptCode
+from longshore.engine import apply as engine_apply
+from longshore.engine import tick as engine_tick
+from longshore.store import deployments as deployment_rows
 from longshore.wire.service import AwsError
-from tests.integration.engine.rollout import REVISION, Rollout
+from tests.integration.engine.rollout import REVISION, SCOPE, Rollout
 
 HALF, ALL, ONE = (f"CodeDeployDefault.{name}" for name in ("HalfAtATime", "AllAtOnce", "OneAtATime"))
 OTHER = {"revisionType": "S3", "s3Location": {"bucket": "releases", "key": "shop-2.zip", "bundleType": "zip"}}
@@ -315,3 +318,36 @@ def test_more_hosts_than_a_deployment_or_the_account_may_have(rollout_of: Any) -
     assert told["errorInformation"]["code"] == "OVER_MAX_INSTANCES"
     assert "at once" in told["errorInformation"]["message"]
     assert told["deploymentOverview"]["Skipped"] == 0
+
+
+def test_two_deployments_that_begin_at_once_never_have_more_hosts_than_the_account_may(rollout_of: Any) -> None:
+    """Both plans are made before either is carried out: each has room for itself, and not for the other."""
+    rollout = rollout_of(3, ALL)
+    rollout.world = replace(rollout.world, max_active_targets=5)
+    rollout.deploy()
+    rollout.call(
+        deployment_groups.create_deployment_group,
+        applicationName="shop",
+        deploymentGroupName="other",
+        serviceRoleArn="arn:aws:iam::111122223333:role/deploy",
+        onPremisesInstanceTagFilters=[{"Key": "role", "Type": "KEY_ONLY"}],
+    )
+    rollout.call(deployments.create_deployment, applicationName="shop", deploymentGroupName="other", revision=REVISION)
+    claims = [rollout.claim(), rollout.claim()]
+    rows = [rollout.store.read(lambda tx, one=one: deployment_rows.get(tx, one.deployment_id)) for one in claims]
+    plans = [engine_tick._plan(rollout.world, row, rollout.now) for row in rows]
+    assert all(plan.begin is not None and plan.finish is None for plan in plans)
+    for claim, row, plan in zip(claims, rows, plans, strict=True):
+        rollout.store.write(
+            lambda tx, claim=claim, row=row, plan=plan: engine_apply.apply(tx, claim, row, plan, rollout.now)
+        )
+    assert rollout.store.read(lambda tx: deployment_rows.count_active_targets(tx, SCOPE)) == 3
+    # The one that came second is looked at again at once, and told what stands in its way.
+    rollout.tick()
+    told = [
+        rollout.call(deployments.get_deployment, deploymentId=one.deployment_id)["deploymentInfo"] for one in claims
+    ]
+    assert sorted(one["status"] for one in told) == ["Failed", "InProgress"]
+    (failed,) = [one for one in told if one["status"] == "Failed"]
+    assert failed["errorInformation"]["code"] == "OVER_MAX_INSTANCES"
+    assert failed["deploymentOverview"]["Pending"] == failed["deploymentOverview"]["InProgress"] == 0

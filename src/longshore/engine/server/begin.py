@@ -29,7 +29,7 @@ def plan_start(seen: Circumstances, *, bundle: BundleFacts | None, forgives_stop
         )
 
     targets = tuple(target(host, its_turn) for host, its_turn in lineup.hosts)
-    begin = Begin(targets=targets, required=lineup.required, bundle=bundle)
+    begin = Begin(targets=targets, required=lineup.required, bundle=bundle, account_limit=seen.account_limit)
     if lineup.refusal is None:
         return Plan(
             begin=begin,
