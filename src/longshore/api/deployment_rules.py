@@ -107,7 +107,7 @@ def _check_target_instances(asked: Document, limits: Limits, *, is_wanted: bool)
         raise refused(f"{len(groups)} Auto Scaling groups were named; the most is {limits.auto_scaling_groups}.")
 
 
-def check_is_supported(asked: Document, platform: ComputePlatform, group: Document) -> None:
+def check_is_supported(platform: ComputePlatform, group: Document) -> None:
     """Say no to what is right and would be silently left out: what this server cannot carry out yet."""
 
     def refuse(what: str) -> AwsError:
@@ -120,7 +120,3 @@ def check_is_supported(asked: Document, platform: ComputePlatform, group: Docume
         raise refuse("A blue/green deployment")
     if style.get("deploymentOption") == "WITH_TRAFFIC_CONTROL":
         raise refuse("A deployment with a load balancer")
-    alarms = asked.get("overrideAlarmConfiguration") or group.get("alarmConfiguration") or {}
-    if alarms.get("enabled") and not alarms.get("ignorePollAlarmFailure"):
-        # S7.23: alarms that cannot be read stop a deployment; better to say so before it starts.
-        raise refuse("Watching alarms (deploy with overrideAlarmConfiguration enabled=false to go without)")

@@ -11,11 +11,12 @@ from longshore.api.deployment_rules import check_is_supported
 from longshore.api.deployments import resolve
 from longshore.api.operations import Call, reads
 from longshore.domain import revision
+from longshore.domain.alarms import effective, firing, unreadable, watch_of
 from longshore.domain.deployment import TargetStatus
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
-from longshore.providers.ports import Bundles, ProviderError
+from longshore.providers.ports import Alarms, Bundles, ProviderError
 from longshore.store import access_keys, lineups, targets
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.wire.service import Call as WireCall
@@ -38,7 +39,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     """All that the rows tell; whether the bundle is there is asked afterwards (`examining`)."""
     # The members have the names and meanings that they have for CreateDeployment.
     wanted = resolve(call, cast("t.CreateDeploymentInputTypeDef", asked))
-    check_is_supported(asked, wanted.application.compute_platform, wanted.group.document)
+    check_is_supported(wanted.application.compute_platform, wanted.group.document)
     group = wanted.group
     seen = lineups.circumstances(
         call.tx,
@@ -65,6 +66,9 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         "minimumHealthyInstances": lineup.required,
         "problems": [*_refusals(lineup, group), *_unseen(lineup, last_seen, call.now)],
     }
+    alarms = effective(asked, group.document)
+    if watch_of(alarms) is not None:
+        answer["alarmConfiguration"] = alarms
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
     if (typical := _seconds_a_host(call, group)) is not None:
@@ -72,15 +76,16 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     return answer
 
 
-def examining(handler: Handler, bundles: Bundles) -> Handler:
-    """PlanDeployment whose answer also tells of the bundle, which is read with no transaction open."""
+def examining(handler: Handler, bundles: Bundles, alarms: Alarms) -> Handler:
+    """PlanDeployment whose answer also tells of bundle and alarms, which are read with no transaction open."""
 
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any]:
         plan = await handler(call, asked)
         assert plan is not None
         scope = Scope(call.caller.account, call.caller.region)
-        found = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
-        return {**plan, "problems": [*plan["problems"], *found]}
+        bundle = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
+        alarm = await asyncio.to_thread(_alarm_problems, alarms, scope, plan.get("alarmConfiguration", {}))
+        return {**plan, "problems": [*plan["problems"], *bundle, *alarm]}
 
     return handle
 
@@ -179,6 +184,24 @@ def _bundle_problems(bundles: Bundles, scope: Scope, location: Mapping[str, Any]
             )
         ]
     return []
+
+
+def _alarm_problems(alarms: Alarms, scope: Scope, configuration: Mapping[str, Any]) -> list[Problem]:
+    watch = watch_of(configuration)
+    if watch is None:
+        return []
+    try:
+        states = alarms.states(scope, watch.names)
+        unread = unreadable(watch, states)
+    except ProviderError as error:
+        states, unread = {}, str(error)
+    found = []
+    if stop := firing(watch, states):
+        found.append(_problem("ALARM_ACTIVE", f"It would be stopped because of {stop}."))
+    if unread is not None:
+        text = f"The states of the group's alarms cannot be read: {unread}."
+        found.append(_problem("ALARM_UNREADABLE", text, is_fatal=not watch.ignores_failures))
+    return found
 
 
 def _seconds_a_host(call: Call, group: DeploymentGroup) -> float | None:

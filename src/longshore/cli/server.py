@@ -29,6 +29,14 @@ def server(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Another number for a limit, e.g. applications=5000. Repeatable."),
     ] = None,
+    alarms: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=URL",
+            help="Where the alarms of deployment groups are: prometheus=URL, alertmanager=URL, cloudwatch=aws or"
+            " cloudwatch=URL. Repeatable.",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Of the lines on standard error; text on a terminal, else json.")
     ] = None,
@@ -45,7 +53,7 @@ def server(
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.data_dir import UnfinishedRestoreError
     from longshore.server.main import serve
-    from longshore.server.settings import Settings, SettingsError, parse_listen
+    from longshore.server.settings import Settings, SettingsError, parse_alarms, parse_listen
     from longshore.store.migrations import NewerSchemaError
 
     try:
@@ -61,6 +69,7 @@ def server(
             tls_key=tls_key,
             insecure=insecure,
             limits=with_changes(limit or ()),
+            alarms=tuple(map(parse_alarms, alarms or ())),
             log_format=log_format,
             log_level=log_level,
         )

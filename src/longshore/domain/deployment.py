@@ -63,6 +63,7 @@ class DeploymentMode(StrEnum):
 class ErrorCode(StrEnum):
     """Why a deployment ended badly: the codes of `errorInformation` that this server sets (S11)."""
 
+    ALARM_ACTIVE = "ALARM_ACTIVE"
     APPLICATION_MISSING = "APPLICATION_MISSING"
     DEPLOYMENT_GROUP_MISSING = "DEPLOYMENT_GROUP_MISSING"
     REVISION_MISSING = "REVISION_MISSING"

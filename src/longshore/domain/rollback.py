@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from longshore.domain.deployment import DeploymentStatus
+from longshore.domain.deployment import DeploymentStatus, ErrorCode
 
 #: Who made a deployment that rolls another one back (S5.6).
 CREATOR = "codeDeployRollback"
@@ -20,13 +20,18 @@ class RollbackEvent(StrEnum):
     STOP_ON_REQUEST = "DEPLOYMENT_STOP_ON_REQUEST"
 
 
-def is_wanted(configuration: Mapping[str, Any], ended_as: DeploymentStatus) -> bool:
+def is_wanted(configuration: Mapping[str, Any], ended_as: DeploymentStatus, code: ErrorCode | None) -> bool:
     """Whether a deployment with this autoRollbackConfiguration is rolled back now that it has ended so."""
-    event = {
-        DeploymentStatus.FAILED: RollbackEvent.FAILURE,
-        DeploymentStatus.STOPPED: RollbackEvent.STOP_ON_REQUEST,
-    }.get(ended_as)
-    return event is not None and bool(configuration.get("enabled")) and event in configuration.get("events", ())
+    match ended_as, code:
+        case DeploymentStatus.STOPPED, ErrorCode.ALARM_ACTIVE:
+            event = RollbackEvent.STOP_ON_ALARM
+        case DeploymentStatus.STOPPED, _:
+            event = RollbackEvent.STOP_ON_REQUEST
+        case DeploymentStatus.FAILED, _:
+            event = RollbackEvent.FAILURE
+        case _:
+            return False
+    return bool(configuration.get("enabled")) and event in configuration.get("events", ())
 
 
 def as_stopped(configuration: Mapping[str, Any], *, rolls_back: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Aftermath:
 def aftermath(tx: Transaction, deployment: Deployment, finish: Finish, now: float) -> Aftermath:
     """Whether this end is rolled back, and how."""
     asked = deployment.document.get("autoRollbackConfiguration", {})
-    if deployment.creator == CREATOR or not is_wanted(asked, finish.status):
+    if deployment.creator == CREATOR or not is_wanted(asked, finish.status, finish.code):
         return Aftermath()
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
+from longshore.domain.alarms import Watch, effective, watch_of
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import (
     DEPLOYMENT_TIMEOUT,
@@ -15,6 +17,8 @@ from longshore.domain.deployment import (
     ErrorCode,
     TargetStatus,
 )
+from longshore.domain.rollback import CREATOR
+from longshore.engine.alarms import LOOK_EVERY, AlarmWatch, Look
 from longshore.engine.apply import apply
 from longshore.engine.plan import Finish, Plan
 from longshore.engine.server.begin import plan_start
@@ -39,6 +43,7 @@ class World:
 
     store: Store
     bundles: Bundles
+    alarms: AlarmWatch
     #: Most hosts one deployment may have.
     max_targets: int
     #: Most hosts that all deployments of an account in a region may have at once.
@@ -54,7 +59,13 @@ def tick(world: World, claim: Claim, now: float) -> None:
     deployment = world.store.read(lambda tx: deployments.get(tx, claim.deployment_id))
     if deployment is None or deployment.status.is_final:
         return
-    plan = _plan(world, deployment, now)
+    watch = world.store.read(partial(_watch, deployment=deployment))
+    look = Look() if watch is None else world.alarms.look(deployment.scope, watch, now)
+    if look.stop is not None:
+        deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
+    plan = _plan(world, deployment, now, may_start=not look.is_open)
+    if watch is not None and plan.finish is None:
+        plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
     world.store.write(lambda tx: apply(tx, claim, deployment, plan, now))
 
@@ -75,8 +86,31 @@ def abandon(world: World, claim: Claim, now: float) -> None:
     world.store.write(work)
 
 
-def _plan(world: World, deployment: Deployment, now: float) -> Plan:
+def _watch(tx: Transaction, *, deployment: Deployment) -> Watch | None:
+    """The alarms to look at. A rollback looks at none: what fires may well be what it mends (S5.8)."""
+    if deployment.creator == CREATOR or deployment.error_code is not None:
+        return None
+    group = deployment_groups.by_id(tx, deployment.group_id)
+    return None if group is None else watch_of(effective(deployment.document, group.document))
+
+
+def _close(tx: Transaction, *, claim: Claim, deployment: Deployment, why: str) -> Deployment:
+    """From this commit on no host starts another event, however the alarms go on."""
+    deployments.check_claim(tx, claim)
+    targets.halt(tx, deployment.id)
+    deployments.close(tx, deployment.id, code=ErrorCode.ALARM_ACTIVE, message=why)
+    return replace(deployment, error_code=ErrorCode.ALARM_ACTIVE.value, error_message=why)
+
+
+def _plan(world: World, deployment: Deployment, now: float, *, may_start: bool) -> Plan:
     if deployment.status is DeploymentStatus.CREATED:
+        if deployment.error_code == ErrorCode.ALARM_ACTIVE:
+            finish = Finish(
+                status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message
+            )
+            return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
+        if not may_start:
+            return Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
         return _plan_start(world, deployment, now)
     return decide(world.store.read(lambda tx: observe(tx, deployment, now)), now)
 

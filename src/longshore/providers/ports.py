@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
+from longshore.domain.alarms import AlarmState
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.ids import Scope
 
@@ -42,4 +43,16 @@ class Bundles(Protocol):
 
         Raises:
             TransientError: storage could not be reached.
+        """
+
+
+class Alarms(Protocol):
+    """The states of alarms."""
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+        """Where these alarms stand; absent are those that nobody knows.
+
+        Raises:
+            TransientError: they cannot be read now.
+            PermanentError: they cannot be read as things are set up.
         """

@@ -39,13 +39,15 @@ from longshore.commands import envelope
 from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
+from longshore.engine.alarms import AlarmWatch
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import CHANGES as S3_CHANGES
 from longshore.onebox.services.s3 import S3
+from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.bundles import S3Bundles
-from longshore.providers.ports import Bundles
+from longshore.providers.ports import Alarms, Bundles
 from longshore.server import credentials, data_dir
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
@@ -53,7 +55,7 @@ from longshore.server.metrics import Depths, Metrics
 from longshore.server.observing import Observing
 from longshore.server.probes import Readiness, pages
 from longshore.server.refusals import Refusals
-from longshore.server.settings import Settings
+from longshore.server.settings import AlarmKind, AlarmSource, Settings
 from longshore.store import deployments as deployment_rows
 from longshore.store import server_secrets
 from longshore.store.access_keys import AccessKey
@@ -146,11 +148,12 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     )
     everything = [*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LONGSHORE_OPERATIONS]
     observer = Observing(store, metrics, refusals, changes=changes(everything) | S3_CHANGES)
+    alarms = SeveralAlarms([_alarms(source) for source in settings.alarms])
     endpoint = Endpoint(
         [
             _codedeploy(store, settings.limits, page_secret.encode()),
             _commands(Commands(store, waiting, signer, logs)),
-            _longshore(store, settings.limits, page_secret.encode(), logs, bundles),
+            _longshore(store, settings.limits, page_secret.encode(), logs, bundles, alarms),
             _iam(store, settings.limits, page_secret.encode()),
             _sts(store, settings.limits, page_secret.encode()),
         ],
@@ -171,6 +174,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         World(
             store=store,
             bundles=bundles,
+            alarms=AlarmWatch(alarms),
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,
         )
@@ -226,9 +230,11 @@ def _commands(commands: Commands) -> Service:
     )
 
 
-def _longshore(store: Store, limits: Limits, page_secret: bytes, logs: HookLogs, bundles: Bundles) -> Service:
+def _longshore(
+    store: Store, limits: Limits, page_secret: bytes, logs: HookLogs, bundles: Bundles, alarms: Alarms
+) -> Service:
     api = handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret)
-    planned = plans.examining(api["PlanDeployment"], bundles)
+    planned = plans.examining(api["PlanDeployment"], bundles, alarms)
     return Service(
         model=models.load("longshore"),
         handlers={**api, **logs.handlers(), "PlanDeployment": planned},
@@ -256,6 +262,16 @@ def _sts(store: Store, limits: Limits, page_secret: bytes) -> Service:
         signing_names=frozenset({"sts"}),
         target_prefixes=frozenset(),
     )
+
+
+def _alarms(source: AlarmSource) -> Alarms:
+    match source.kind:
+        case AlarmKind.PROMETHEUS:
+            return PrometheusAlarms(source.url)
+        case AlarmKind.ALERTMANAGER:
+            return AlertmanagerAlarms(source.url)
+        case AlarmKind.CLOUDWATCH:
+            return CloudWatchAlarms(source.url or None)
 
 
 def _private(path: Path) -> Path:

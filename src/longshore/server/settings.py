@@ -7,6 +7,7 @@ import ipaddress
 import re
 import ssl
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,23 @@ _END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 
 class SettingsError(Exception):
     """The settings cannot work; the message says what to change."""
+
+
+class AlarmKind(StrEnum):
+    """What has alarms."""
+
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    CLOUDWATCH = "cloudwatch"
+
+
+@dataclass(frozen=True)
+class AlarmSource:
+    """A place where alarms are."""
+
+    kind: AlarmKind
+    #: Of CloudWatch "" means AWS's own.
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +61,8 @@ class Settings:
     #: None: text on a terminal, else JSON.
     log_format: LogFormat | None = None
     log_level: LogLevel = LogLevel.INFO
+    #: Where alarms are looked for.
+    alarms: tuple[AlarmSource, ...] = ()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9]{12}", self.account_id):
@@ -97,3 +117,19 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         raise SettingsError(f"--listen takes HOST:PORT, as in 127.0.0.1:8420, and not {text!r}.")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def parse_alarms(text: str) -> AlarmSource:
+    """Read ``SOURCE=URL``; raises SettingsError."""
+    source, _, url = text.partition("=")
+    try:
+        kind = AlarmKind(source)
+    except ValueError:
+        kinds = ", ".join(AlarmKind)
+        raise SettingsError(f"--alarms takes SOURCE=URL, where SOURCE is one of {kinds}, and not {text!r}.") from None
+    if kind is AlarmKind.CLOUDWATCH and url == "aws":
+        return AlarmSource(kind, "")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"--alarms {kind}= wants an address, as in http://127.0.0.1:9090, and not {url!r}.")
+    return AlarmSource(kind, url)

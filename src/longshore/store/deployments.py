@@ -219,6 +219,15 @@ def keep_document(tx: Transaction, deployment_id: str, document: dict[str, Any])
     tx.execute(update(deployments).where(deployments.c.id == deployment_id).values(document=document))
 
 
+def close(tx: Transaction, deployment_id: str, *, code: ErrorCode, message: str) -> None:
+    """Note why a deployment is being ended while some of its hosts are still at work."""
+    tx.execute(
+        update(deployments)
+        .where(deployments.c.id == deployment_id)
+        .values(error_code=code.value, error_message=message)
+    )
+
+
 def wake(tx: Transaction, deployment_id: str, now: float) -> None:
     """Have the engine look at this deployment soon; costs no write when it was going to anyway."""
     done = tx.hot("UPDATE deployments SET wake_at = ? WHERE id = ? AND wake_at > ?", (now, deployment_id, now))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from longshore.api import (
 )
 from longshore.api.limits import Limits
 from longshore.api.operations import Call
+from longshore.domain.alarms import AlarmState
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import ScriptCode, TargetStatus
 from longshore.domain.ids import Scope
 from longshore.domain.target import Diagnostics, Report, advance
+from longshore.engine.alarms import AlarmWatch
 from longshore.engine.tick import World, tick
+from longshore.providers.ports import TransientError
 from longshore.store import deployments as deployment_rows
 from longshore.store import targets
 from longshore.store.database import Store, Transaction, sqlite_url
@@ -45,12 +48,31 @@ class Bundles:
         return BundleFacts(url="http://127.0.0.1/bundle", sha256="0" * 64, size=1, appspec_filename="appspec.yml")
 
 
+class Alarms:
+    """Alarms whose states a test sets; None: nobody answers."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, AlarmState] | None = {}
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+        if self.now is None:
+            raise TransientError("nobody answers")
+        return {name: state for name, state in self.now.items() if name in names}
+
+
 class Rollout:
     """One application and group, some hosts, and a clock that moves when it is told to."""
 
     def __init__(self, folder: Path, *, hosts: int, minimum: Mapping[str, Any] | str, now: float = 1_000_000.0) -> None:
         self.store = Store(sqlite_url(folder / "rollout.db"), Wakeup())
-        self.world = World(store=self.store, bundles=Bundles(), max_targets=1000, max_active_targets=2000)
+        self.alarms = Alarms()
+        self.world = World(
+            store=self.store,
+            bundles=Bundles(),
+            alarms=AlarmWatch(self.alarms),
+            max_targets=1000,
+            max_active_targets=2000,
+        )
         self.now = now
         self.names = [f"web-{number:02}" for number in range(hosts)]
         self.deployment_id = ""

@@ -18,6 +18,8 @@ class Seen:
     create_time: float
     #: Who asked to stop, if anyone did.
     stop_requested_by: str | None
+    #: Why its alarms stop it, if they do.
+    alarm: str | None
     #: Set when the application or the group was deleted under the deployment.
     missing: ErrorCode | None
     #: Hosts whose open command's deadline has passed.
@@ -72,6 +74,8 @@ def _ending(seen: Seen, now: float) -> Finish | None:
             code=seen.missing,
             message=f"The {thing} was deleted while the deployment was running.",
         )
+    if seen.alarm is not None:
+        return Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=seen.alarm)
     if seen.stop_requested_by is not None:
         return Finish(
             status=DeploymentStatus.STOPPED,

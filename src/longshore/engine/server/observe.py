@@ -32,12 +32,14 @@ def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
         skipped=numbers.get(TargetStatus.SKIPPED, 0),
     )
     gone = missing(tx, deployment)
-    closing = gone is not None or deployment.stop_requested_by is not None
+    alarm = deployment.error_message if deployment.error_code == ErrorCode.ALARM_ACTIVE else None
+    closing = gone is not None or alarm is not None or deployment.stop_requested_by is not None
     failing = fleet.failed > 0
     return Seen(
         fleet=fleet,
         create_time=deployment.create_time,
         stop_requested_by=deployment.stop_requested_by,
+        alarm=alarm,
         missing=gone,
         overdue=tuple(targets.overdue(tx, deployment.id, now)),
         first_deadline=targets.first_deadline(tx, deployment.id),

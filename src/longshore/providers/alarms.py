@@ -1,0 +1,133 @@
+"""Alarms where people have them: CloudWatch, Prometheus, Alertmanager (`ports.Alarms`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import urllib3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from longshore.domain.alarms import AlarmState
+from longshore.domain.ids import Scope
+from longshore.providers.ports import Alarms, PermanentError, TransientError
+
+#: A tick waits for the answer, seconds.
+_TIMEOUT = 5.0
+_PROMETHEUS_STATES = {"firing": AlarmState.ALARM, "pending": AlarmState.OK, "inactive": AlarmState.OK}
+
+
+class SeveralAlarms:
+    """An alarm is wherever it is known; it is in ALARM when any source says so."""
+
+    def __init__(self, sources: Sequence[Alarms]) -> None:
+        self._sources = sources
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+        """See `ports.Alarms`. A source that does not answer leaves unread what no other one knows to be in ALARM."""
+        if not self._sources:
+            raise PermanentError(
+                "this server has nowhere to look for alarms; start it with --alarms prometheus=URL,"
+                " --alarms alertmanager=URL or --alarms cloudwatch=aws"
+            )
+        known: dict[str, AlarmState] = {}
+        failed: Exception | None = None
+        for source in self._sources:
+            try:
+                found = source.states(scope, names)
+            except (TransientError, PermanentError) as error:
+                failed = error
+                continue
+            known |= {name: state for name, state in found.items() if known.get(name) is not AlarmState.ALARM}
+        if failed is not None and AlarmState.ALARM not in known.values() and set(names) - set(known):
+            raise failed
+        return known
+
+
+class CloudWatchAlarms:
+    """Metric and composite alarms of CloudWatch, or of what speaks its API at another address."""
+
+    def __init__(self, endpoint_url: str | None) -> None:
+        self._endpoint_url = endpoint_url
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+        """See `ports.Alarms`."""
+        client: Any = boto3.session.Session().client(
+            "cloudwatch",
+            region_name=scope.region,
+            endpoint_url=self._endpoint_url,
+            config=Config(connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"total_max_attempts": 2}),
+        )
+        try:
+            found = client.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        except ClientError as error:
+            said = error.response["Error"]
+            kind = PermanentError if said["Code"] in ("AccessDenied", "AccessDeniedException") else TransientError
+            raise kind(f"CloudWatch answers {said['Code']}: {said['Message']}") from error
+        except BotoCoreError as error:
+            raise TransientError(f"CloudWatch cannot be asked: {error}") from error
+        alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
+        return {alarm["AlarmName"]: AlarmState(alarm["StateValue"]) for alarm in alarms}
+
+
+class PrometheusAlarms:
+    """Alerting rules of a Prometheus: an alarm's name is an alert's."""
+
+    def __init__(self, url: str) -> None:
+        self._api = _Api(url, "Prometheus")
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
+        """See `ports.Alarms`. Firing is ALARM; a rule that could not be evaluated lacks data."""
+        states: dict[str, AlarmState] = {}
+        for group in self._api.get("/api/v1/rules?type=alert")["data"]["groups"]:
+            for rule in group["rules"]:
+                name = rule["name"]
+                if name not in names or states.get(name) is AlarmState.ALARM:
+                    continue
+                is_evaluated = rule.get("health", "ok") == "ok"
+                states[name] = _PROMETHEUS_STATES[rule["state"]] if is_evaluated else AlarmState.INSUFFICIENT_DATA
+        return states
+
+
+class AlertmanagerAlarms:
+    """Alerts that an Alertmanager holds. It knows only what fires: what it does not name is OK."""
+
+    def __init__(self, url: str) -> None:
+        self._api = _Api(url, "Alertmanager")
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
+        """See `ports.Alarms`. A silenced or inhibited alert does not count: somebody has said so."""
+        alerts = self._api.get("/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=true")
+        active = {alert["labels"].get("alertname") for alert in alerts}
+        return {name: AlarmState.ALARM if name in active else AlarmState.OK for name in names}
+
+
+class _Api:
+    """A JSON API over HTTP."""
+
+    def __init__(self, url: str, name: str) -> None:
+        parts = urlsplit(url)
+        headers = {"accept": "application/json"}
+        if parts.username is not None:
+            headers |= urllib3.make_headers(basic_auth=f"{parts.username}:{parts.password or ''}")
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._name = name
+        self._http = urllib3.PoolManager(
+            headers=headers, timeout=_TIMEOUT, retries=urllib3.Retry(1, redirect=False, raise_on_status=False)
+        )
+
+    def get(self, path: str) -> Any:
+        try:
+            answer = self._http.request("GET", f"{self._url}{path}")
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"{self._name} at {self._url} gives no answer: {error}") from error
+        if answer.status != 200:
+            raise TransientError(f"{self._name} at {self._url} answers {answer.status} to {path}")
+        try:
+            return json.loads(answer.data)
+        except ValueError:
+            raise TransientError(f"{self._name} at {self._url} answers with something that is not JSON") from None
