@@ -141,8 +141,8 @@ def test_what_a_caller_sends_does_not_grow_a_record_without_bound() -> None:
 
 #: Words in the names of members and shapes whose values must never be recorded.
 SECRET = ("secret", "password", "token", "signature")
-#: It is the name of a token at GitHub, which GitHub shows to everybody who may use it.
-NAMES_OF_TOKENS = {"gitHubAccountName", "tokenName", "tokenNameList"}
+#: Names of a token at GitHub, which GitHub shows to everybody who may use it, and of one that hosts enroll with.
+NAMES_OF_TOKENS = {"gitHubAccountName", "tokenName", "tokenNameList", "tokenId"}
 
 
 @pytest.mark.parametrize("service", ["codedeploy", "codedeploy-commands", "longshore", "iam", "sts"])
