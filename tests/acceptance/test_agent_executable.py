@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import shutil
@@ -14,8 +15,10 @@ import pytest
 
 from longshore.onebox.machinery.host_view import HostView, this_program, why_not
 from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
+from tests.git_host import GitHost, Repository
 
 REPOSITORY = Path(__file__).parents[2]
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,8 @@ def bare_host(tmp_path: Path, executable: Path, shared_plane: ControlPlane) -> I
     hidden = [f"if [ -d {shlex.quote(str(path))} ]; then mount -t tmpfs none {path}; fi" for path in this_program()]
     hidden += ["rm -f /usr/bin/python3* /usr/local/bin/python*", "! command -v python3", "! command -v python"]
     program = ("sh", "-euc", "\n".join([*hidden, 'exec "$@"']), "sh", "/opt/longshore-agent")
-    host = Host(name="bare", folder=tmp_path / "bare", plane=shared_plane, view=view, program=program)
+    # A user holds two keys and no more.
+    host = Host(name=f"bare-{next(_numbers)}", folder=tmp_path / "bare", plane=shared_plane, view=view, program=program)
     host.start()
     yield host
     host.remove()
@@ -60,6 +64,22 @@ def test_it_deploys_where_there_is_no_python(bare_host: Host, shared_plane: Cont
         assert bare_host.view is not None
         assert bare_host.view.written("/opt/shop/page").read_text() == "hello"
         assert bare_host.view.written("/opt/shop/deployed").read_text().strip() == deployment_id
+
+
+def test_it_deploys_there_without_a_control_plane_too(bare_host: Host, tmp_path: Path) -> None:
+    assert bare_host.view is not None
+    repository = Repository(tmp_path / "shop.git")
+    files = {"appspec.yml": "version: 0.0\nos: linux\nfiles: [{source: page, destination: /opt/local}]\n", "page": "hi"}
+    commit = repository.commit(files)
+    git = GitHost(tmp_path)
+    try:
+        # By git, so that every module that is loaded late must be in the file.
+        local = [*bare_host.program, "local", "-l", f"{git.url}/shop.git#{commit}"]
+        done = subprocess.run(bare_host.view.command(local), capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        git.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert bare_host.view.written("/opt/local/page").read_text() == "hi"
 
 
 def test_it_stops_when_it_is_asked_to(bare_host: Host) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from longshore.agent import archive
+from longshore.agent import archive, copying
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import BundleError, CommandError
 from longshore.agent.layout import DeploymentPaths, pointed_to, write_atomically
@@ -27,8 +27,12 @@ def download(
         fetched = sources.fetch(sources.Fetching(specification, config, paths.bundle, progress))
         archive.remove_tree(paths.archive_temp)
         archive.remove_tree(paths.archive)
-        archive.unpack(fetched.path, fetched.kind, paths.archive_temp, limits)
-        archive.strip_wrapper(paths.archive_temp).rename(paths.archive)
+        if fetched.kind == "directory":
+            copying.copy_tree(os.fspath(fetched.path), os.fspath(paths.archive_temp))
+            paths.archive_temp.rename(paths.archive)
+        else:
+            archive.unpack(fetched.path, fetched.kind, paths.archive_temp, limits)
+            archive.strip_wrapper(paths.archive_temp).rename(paths.archive)
     except OSError as error:
         _drop(paths.bundle)
         raise BundleError(

@@ -117,10 +117,23 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     )
 
 
-def _completed(path: Path) -> tuple[dict[str, object], Path]:
+def load_host(path: Path | None, environ: Mapping[str, str]) -> HostConfig:
+    """The same for deployments without a control plane: nobody need say who this host is.
+
+    Without a `path`, what holds on a host that has no configuration; its on-premises file counts all the same.
+    """
+    settings, source = _completed(path)
+    has_identity = {"iam_user_arn", "iam_session_arn"} & settings.keys()
+    return HostConfig(
+        **_host_settings(Settings(settings, path or source), environ),
+        identity=_identity(Settings(settings, source), environ)[0] if has_identity else None,
+    )
+
+
+def _completed(path: Path | None) -> tuple[dict[str, object], Path]:
     """The settings in `path`, and the file that says who this host is: perhaps the on-premises file."""
-    settings = read(path)
-    if {"iam_user_arn", "iam_session_arn"} & settings.keys():
+    settings = read(path) if path is not None else {}
+    if path is not None and {"iam_user_arn", "iam_session_arn"} & settings.keys():
         return settings, path
     source = Path(str(settings.get("on_premises_config_file") or DEFAULT_ON_PREMISES_FILE))
     if source.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -35,6 +36,20 @@ def copy(source: str, target: str) -> None:
             os.close(writing)
     finally:
         os.close(reading)
+
+
+def copy_tree(source: str, target: str) -> None:
+    """Make `target` a copy of a directory, links as links; raises `OSError`, also for a device, pipe or socket."""
+    os.mkdir(target, 0o755)  # noqa: PTH102
+    with os.scandir(source) as entries:
+        for entry in entries:
+            place = f"{target}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                copy_tree(entry.path, place)
+            elif entry.is_file(follow_symlinks=False) or entry.is_symlink():
+                copy(entry.path, place)
+            else:
+                raise OSError(errno.EINVAL, "it is a device, pipe or socket", entry.path)
 
 
 def _copy_content(reading: int, writing: int, size: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from longshore.agent import bundle, hooks, installer
@@ -11,7 +11,6 @@ from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError, InstallError
 from longshore.agent.event_log import EventLog
 from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
-from longshore.agent.log import Log
 from longshore.agent.script import Observer
 from longshore.agent.specification import Specification
 from longshore.appspec import AppSpecError, Script, ServerAppSpec, parse_server
@@ -32,12 +31,17 @@ _ROLLBACK_LAST_SUCCESSFUL = frozenset({"ApplicationStop", "BeforeAllowTraffic", 
 class Executor:
     """Carries out the commands of one deployment, one after the other."""
 
-    def __init__(self, config: HostConfig, layout: Layout, specification: Specification, log: Log) -> None:
+    def __init__(
+        self, config: HostConfig, layout: Layout, specification: Specification, progress: Callable[[str], None]
+    ) -> None:
+        """`progress` is told in a sentence, now and then, how far a long download is."""
         self._config = config
         self._layout = layout
-        self._log = log
+        self._progress = progress
         self._specification = specification
         self.paths = layout.deployment(specification.group_id, specification.deployment_id)
+        #: `longshore local` may add events of its own.
+        self._hook_events = HOOK_EVENTS | set(specification.possible_events or ()) - {"DownloadBundle", "Install"}
         self._parsed: tuple[tuple[object, ...], ServerAppSpec] | None = None
         self._restartable: Path | None = None
 
@@ -59,7 +63,7 @@ class Executor:
                 self._download()
             elif command == "Install":
                 self._install()
-            elif command in HOOK_EVENTS:
+            elif command in self._hook_events:
                 return self._run_hook(command, observer, environ)
             else:
                 raise CommandError(f"the command {command} is not supported by this agent")
@@ -70,12 +74,7 @@ class Executor:
         return ""
 
     def _download(self) -> None:
-        bundle.download(
-            self._specification,
-            self.paths,
-            self._config,
-            lambda how_far: self._log.info(f"download.progress {how_far}"),
-        )
+        bundle.download(self._specification, self.paths, self._config, self._progress)
 
     def _install(self) -> None:
         appspec = self._appspec(self.paths.archive)
@@ -115,7 +114,7 @@ class Executor:
             return log.tail()
 
     def _scripts(self, event: str) -> tuple[Script, ...]:
-        if event not in HOOK_EVENTS:
+        if event not in self._hook_events:
             return ()
         chosen = self._archive_for(event)
         return self._appspec(chosen).hooks.get(event, ()) if chosen is not None else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from longshore.agent import selinux, staging, switch
+from longshore.agent import group_lock, selinux, staging, switch
 from longshore.agent.errors import InstallError
 from longshore.agent.install_plan import plan
 from longshore.agent.layout import SWITCH, DeploymentPaths, Layout, write_atomically
@@ -53,9 +53,12 @@ def settle(paths: DeploymentPaths) -> None:
 
 
 def settle_all(layout: Layout) -> None:
-    """Finish every switch that a killed agent was in."""
+    """Finish every switch that a killed agent was in; where somebody is at work, it is theirs."""
     for path in layout.instructions.glob(f"*{SWITCH}"):
-        settle(layout.deployment(path.name.removesuffix(SWITCH), ""))
+        paths = layout.deployment(path.name.removesuffix(SWITCH), "")
+        with group_lock.if_free(paths.group_directory) as is_free:
+            if is_free:
+                settle(paths)
 
 
 def read_cleanup(path: Path) -> list[str]:

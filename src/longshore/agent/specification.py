@@ -1,31 +1,14 @@
-"""What a deployment asks of this host: opened, verified, checked (agent.md 1.6, 1.7).
-
-Only Longshore's own envelope is read: an Ed25519 signature over the specification, by the signer this host has
-pinned. The PKCS7 envelope beside it, which the official agent opens without checking, is not even looked at.
-"""
+"""What a deployment asks of this host, checked (agent.md 1.6)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-import json
-import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
-
 from longshore.agent.errors import SpecificationError
-from longshore.agent.layout import Layout, write_atomically
+from longshore.agent.layout import Layout
 
-VARIANT = "longshore-ed25519"
-FORMAT = "ED25519/JSON"
-#: Put before the payload when it is signed, so that a signature means nothing elsewhere.
-SIGNED_PREFIX = b"longshore-specification-v1\n"
 BUNDLE_TYPES = ("tar", "tgz", "zip")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -41,6 +24,7 @@ class Revision:
     #: tar, tgz or zip; directory for a local one.
     bundle_type: str
     bucket: str = ""
+    #: Of the object; of a local revision, its absolute path.
     key: str = ""
     version: str | None = None
     etag: str | None = None
@@ -78,78 +62,6 @@ class Specification:
     parameters: dict[str, str]
 
 
-class SignerPin:
-    """The one key whose specifications are obeyed: configured, or the first one seen."""
-
-    def __init__(self, configured: bytes | None, stored: Path) -> None:
-        self._configured = configured
-        self._stored = stored
-
-    def check(self, offered: bytes) -> None:
-        """Refuse every key but the pinned one; remembers `offered` when there is none yet (trust on first use)."""
-        pinned = self._configured or self._remembered(offered)
-        if not hmac.compare_digest(pinned, offered):
-            how = (
-                "put the new key in specification_signer in the agent's configuration and restart it"
-                if self._configured
-                else f"delete {self._stored}; the next specification's signer is then trusted"
-            )
-            raise SpecificationError(
-                "the specification is signed by another key than the one this host trusts. "
-                f"If the control plane's signing key was changed on purpose, {how}."
-            )
-
-    def _remembered(self, offered: bytes) -> bytes:
-        try:
-            return base64.b64decode(self._stored.read_bytes().strip(), validate=True)
-        except FileNotFoundError:
-            pass
-        except (binascii.Error, ValueError):
-            raise SpecificationError(f"{self._stored} is damaged; write the signer's key there or delete it") from None
-        # Linked, not renamed: of two workers at the first deployment only one key may win.
-        beside = self._stored.with_name(f"{self._stored.name}.{os.getpid()}")
-        write_atomically(beside, base64.b64encode(offered) + b"\n", 0o600)
-        try:
-            self._stored.hardlink_to(beside)
-        except FileExistsError:
-            return self._remembered(offered)
-        finally:
-            beside.unlink()
-        return offered
-
-
-def open_envelope(answer: dict[str, Any], pin: SignerPin) -> dict[str, Any]:
-    """The specification in GetDeploymentSpecification's answer, its signature verified."""
-    if answer.get("DeploymentSystem") != "CodeDeploy":
-        raise SpecificationError(f"the deployment system is {answer.get('DeploymentSystem')!r}, not CodeDeploy")
-    container = answer.get("DeploymentSpecification")
-    if not isinstance(container, dict):
-        raise SpecificationError("the control plane sent no deployment specification")
-    envelope = container.get("VariantEnvelope")
-    if not isinstance(envelope, dict) or container.get("VariantId") != VARIANT:
-        raise SpecificationError(
-            f"the control plane sent no {VARIANT} envelope. This agent obeys only specifications signed by a pinned "
-            "key; the PKCS7 envelope of AWS CodeDeploy cannot be pinned. Use a Longshore server, or the official agent."
-        )
-    if envelope.get("Format") != FORMAT:
-        raise SpecificationError(
-            f"the specification's envelope has the format {envelope.get('Format')!r}, not {FORMAT}"
-        )
-    parts = _object(envelope.get("Payload"), "the specification's envelope")
-    payload, signature, key = (_bytes(parts, name) for name in ("payload", "signature", "publicKey"))
-    # Verified before it is pinned: a broken envelope must not decide whom this host trusts.
-    _verify(key, signature, payload)
-    pin.check(key)
-    return _object(payload, "the specification")
-
-
-def _verify(key: bytes, signature: bytes, payload: bytes) -> None:
-    try:
-        VerifyKey(key).verify(SIGNED_PREFIX + payload, signature)
-    except (BadSignatureError, ValueError):
-        raise SpecificationError("the specification's signature is wrong; it was altered on its way") from None
-
-
 def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specification:
     """The specification's members, checked; unknown ones are ignored (agent.md 1.6)."""
     deployment_id = _needed(values, "DeploymentId")
@@ -180,7 +92,7 @@ def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specifi
         bundle_size=size,
         creator=_text(values, "DeploymentCreator") or "user",
         deployment_type=_text(values, "DeploymentType") or "IN_PLACE",
-        appspec_filename=_appspec_filename(_text(values, "AppSpecFilename")),
+        appspec_filename=checked_appspec_filename(_text(values, "AppSpecFilename")),
         file_exists_behavior=(_text(overrides, "FileExistsBehavior") or "DISALLOW").upper(),
         restarts=_text(values, "ReuseArchiveFromDeploymentId"),
         possible_events=_events(values.get("AllPossibleLifecycleEvents")),
@@ -239,7 +151,8 @@ def _github(github: dict[str, Any], token: str | None) -> Revision:
     )
 
 
-def _appspec_filename(said: str | None) -> str | None:
+def checked_appspec_filename(said: str | None) -> str | None:
+    """A name that stays inside the revision; raises `SpecificationError`."""
     if said is not None and (said.startswith("/") or ".." in said.split("/") or "\0" in said):
         raise SpecificationError(f"AppSpecFilename {said!r} leads outside the revision")
     return said
@@ -274,20 +187,3 @@ def _optional_object(values: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SpecificationError(f"{name} in the deployment specification is not an object")
     return value
-
-
-def _object(text: object, what: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text) if isinstance(text, str | bytes) else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise SpecificationError(f"{what} is not a JSON object")
-    return value
-
-
-def _bytes(values: dict[str, Any], name: str) -> bytes:
-    try:
-        return base64.b64decode(values[name], validate=True)
-    except (KeyError, TypeError, ValueError):
-        raise SpecificationError(f"the specification's envelope has no usable {name}") from None

@@ -6,7 +6,6 @@ poller starts another one to report that; so whatever happens in here is an outc
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -14,10 +13,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
-from longshore.agent import backoff, specification
+from longshore.agent import backoff, envelope, group_lock, specification
 from longshore.agent.config import Config
 from longshore.agent.errors import Code, CommandError, SpecificationError, WireError
 from longshore.agent.executor import HOOK_EVENTS, Executor
@@ -33,8 +31,6 @@ REPORT_SECONDS = 30 * 60.0
 REPORT_REFUSALS = 4
 #: How long the specification and the acknowledgement are tried: the server then offers the command again.
 ANSWER_SECONDS = 5 * 60.0
-#: How long another deployment of the same group may keep this one waiting.
-LOCK_SECONDS = 3600.0
 #: A message longer than this is cut: it is for people.
 MESSAGE_CHARACTERS = 2000
 #: Largest message on the channel between poller and worker.
@@ -57,7 +53,7 @@ class Worker:
         self._layout = layout
         self._log = log
         self._journal = Journal(layout)
-        self._pin = specification.SignerPin(config.specification_signer, layout.signer)
+        self._pin = envelope.SignerPin(config.specification_signer, layout.signer)
         self._executor: Executor | None = None
         self._log_client: HookLogClient | None = None
         self._tells_live = True
@@ -135,7 +131,7 @@ class Worker:
             if not is_noop:
                 journal.begin()
             with (
-                _group_lock(executor.paths.group_directory, self._log),
+                group_lock.held(executor.paths.group_directory, self._log),
                 self._live(command, is_noop=is_noop) as said,
             ):
                 observer = Observer(started=journal.script_started, ended=journal.script_ended, said=said)
@@ -173,9 +169,11 @@ class Worker:
     def _executor_for(self, command: HostCommand) -> Executor:
         if self._executor is None:
             answer = self._patiently(lambda: self._client.specification(command))
-            values = specification.open_envelope(answer, self._pin)
+            values = envelope.open_envelope(answer, self._pin)
             read = specification.read(values, expected_id=command.deployment_id, layout=self._layout)
-            self._executor = Executor(self._config, self._layout, read, self._log)
+            self._executor = Executor(
+                self._config, self._layout, read, lambda how_far: self._log.info(f"download.progress {how_far}")
+            )
         return self._executor
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
@@ -236,31 +234,3 @@ def message_to_worker(command: HostCommand, outcome: Outcome | None, tries: int)
     if outcome is not None:
         body["outcome"] = {"status": outcome.status, **outcome.diagnostics()}
     return json.dumps(body).encode()
-
-
-@contextmanager
-def _group_lock(directory: Path, log: Log) -> Iterator[None]:
-    """Keep other deployments of the same group off this host; freed by the kernel however we end."""
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        give_up_at = time.monotonic() + LOCK_SECONDS
-        pause = 0.02
-        while not _try_lock(descriptor):
-            if time.monotonic() > give_up_at:
-                raise CommandError("another deployment of the same group has been running on this host for an hour")
-            if pause == 0.02:
-                log.info("command.waits another deployment of the group is running on this host")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -13,3 +13,10 @@ def agent(context: typer.Context) -> None:
     from longshore.agent.main import run
 
     raise typer.Exit(run(context.args))
+
+
+def local(context: typer.Context) -> None:
+    """Deploy a revision on this host, with no control plane: codedeploy-local's options. See longshore local --help."""
+    from longshore.agent.local.command import run as run_local
+
+    raise typer.Exit(run_local(context.args))

@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("server")(server.server)
 app.add_typer(appspec.app, name="appspec")
 app.command("agent", context_settings=agent.CONTEXT)(agent.agent)
+app.command("local", context_settings=agent.CONTEXT)(agent.local)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(keys.app, name="keys")
 app.add_typer(github_token.app, name="github-token")

@@ -12,6 +12,10 @@ def main() -> None:
         from longshore.agent.main import run
 
         sys.exit(run(sys.argv[2:]))
+    if sys.argv[1:2] == ["local"]:
+        from longshore.agent.local.command import run as run_local
+
+        sys.exit(run_local(sys.argv[2:]))
     try:
         from longshore.cli.app import app
     except ModuleNotFoundError as missing:

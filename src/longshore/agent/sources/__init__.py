@@ -44,6 +44,8 @@ def fetch(asked: Fetching) -> Fetched:
             from longshore.agent.sources.github import fetch as from_source
         case "Git":
             from longshore.agent.sources.git import fetch as from_source
+        case "Local File" | "Local Directory":
+            from longshore.agent.sources.local_files import fetch as from_source
         case _ as kind:
             raise BundleError(f"revisions of type {kind} are not supported by this agent")
     return from_source(asked)
