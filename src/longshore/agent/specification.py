@@ -45,21 +45,21 @@ class Specification:
     application: str
     revision: Revision
     #: Presigned; a credential, never logged.
-    bundle_url: str | None
-    bundle_sha256: str | None
-    bundle_size: int | None
-    creator: str
-    deployment_type: str
+    bundle_url: str | None = None
+    bundle_sha256: str | None = None
+    bundle_size: int | None = None
+    creator: str = "user"
+    deployment_type: str = "IN_PLACE"
     #: None: appspec.yml, else appspec.yaml.
-    appspec_filename: str | None
+    appspec_filename: str | None = None
     #: DISALLOW, OVERWRITE or RETAIN, or a word we do not know; the AppSpec's own word beats it.
-    file_exists_behavior: str
+    file_exists_behavior: str = "DISALLOW"
     #: A restart: the deployment that left the revision here. None: the revision comes with this deployment.
-    restarts: str | None
+    restarts: str | None = None
     #: Events the deployment may have; None: not said.
-    possible_events: tuple[str, ...] | None
+    possible_events: tuple[str, ...] | None = None
     #: Environment variables for the hooks, as whoever deploys gave them.
-    parameters: dict[str, str]
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 def read(values: dict[str, Any], *, expected_id: str, layout: Layout) -> Specification:

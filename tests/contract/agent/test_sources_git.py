@@ -254,15 +254,6 @@ def test_what_git_could_take_for_more_than_a_place_is_refused(tmp_path: Path, ur
         group_name="Fleet",
         application="Shop",
         revision=revision,
-        bundle_url=None,
-        bundle_sha256=None,
-        bundle_size=None,
-        creator="user",
-        deployment_type="IN_PLACE",
-        appspec_filename=None,
-        file_exists_behavior="DISALLOW",
-        restarts=None,
-        possible_events=None,
     )
     with pytest.raises(BundleError, match=r"not usable|no whole commit id") as refused:
         sources.fetch(sources.Fetching(told, HostConfig(), tmp_path / "bundle", lambda _: None))

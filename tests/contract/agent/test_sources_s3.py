@@ -33,14 +33,6 @@ def specification_of(revision: Revision, *, bundle_url: str | None = None) -> Sp
         application="Shop",
         revision=revision,
         bundle_url=bundle_url,
-        bundle_sha256=None,
-        bundle_size=None,
-        creator="user",
-        deployment_type="IN_PLACE",
-        appspec_filename=None,
-        file_exists_behavior="DISALLOW",
-        restarts=None,
-        possible_events=None,
     )
 
 

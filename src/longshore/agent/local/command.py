@@ -84,16 +84,9 @@ def _specification(asked: Namespace, config: HostConfig, layout: Layout) -> Spec
             github_api_url=config.github_api_url,
             token=os.environ.get("GITHUB_TOKEN") or None,
         ),
-        bundle_url=None,
-        bundle_sha256=None,
-        bundle_size=None,
-        creator="user",
-        deployment_type="IN_PLACE",
         appspec_filename=appspec,
         file_exists_behavior=asked.file_exists_behavior,
-        restarts=None,
         possible_events=events.possible(asked.events),
-        parameters={},
     )
 
 
