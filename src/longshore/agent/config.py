@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from longshore.agent import config_keys
 from longshore.agent.config_file import Settings, is_url, read
 from longshore.agent.errors import AgentError, ConfigError
-from longshore.agent.identity import Identity, SessionCredentials, UserCredentials
+from longshore.agent.identity import Credentials, Identity, SessionCredentials, UserCredentials
 from longshore.agent.pin import Pin
 from longshore.agent.proxies import ENDPOINTS, Proxies, Proxy
 
@@ -190,8 +190,17 @@ def _identity(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str
         renewed = SessionCredentials(credentials_file)
         return Identity(host_identifier=session, region=region, provider=renewed, keys_are_renewed=True), None
     assert user
-    keys = UserCredentials(take.needed("aws_access_key_id"), take.needed("aws_secret_access_key"))
+    path = take.path
+
+    def read_again() -> Credentials:
+        return Credentials(*_user_keys(Settings(read(path), path)))
+
+    keys = UserCredentials(*_user_keys(take), path=path, read_again=read_again)
     return Identity(host_identifier=user, region=region, provider=keys), None
+
+
+def _user_keys(take: Settings) -> tuple[str, str]:
+    return take.needed("aws_access_key_id"), take.needed("aws_secret_access_key")
 
 
 def _instance(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str | None]:

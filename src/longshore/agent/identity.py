@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -29,14 +31,38 @@ class Provider(Protocol):
 
 
 class UserCredentials:
-    """Keys of an IAM user: they stay until the file is changed."""
+    """Keys of an IAM user. With the file they stand in, keys that are put there later are used from then on."""
 
-    def __init__(self, access_key: str, secret_key: str) -> None:
+    def __init__(
+        self,
+        access_key: str,
+        secret_key: str,
+        *,
+        path: Path | None = None,
+        read_again: Callable[[], Credentials] | None = None,
+    ) -> None:
+        """`read_again` gives what `path` holds now; whatever it raises, the keys stay as they are."""
         self._keys = Credentials(access_key, secret_key)
+        self._path = path
+        self._read_again = read_again
+        self._version = 0
+        self._version = self._changed()
 
     def credentials(self) -> Credentials:
-        """The same keys always."""
+        """The keys now."""
+        changed = self._changed()
+        if changed != self._version and self._read_again is not None:
+            # Perhaps only half of it is written: then it is looked at again, and until then the old keys are tried.
+            with suppress(Exception):
+                self._keys = self._read_again()
+                self._version = changed
         return self._keys
+
+    def _changed(self) -> int:
+        try:
+            return self._path.stat().st_mtime_ns if self._path is not None else 0
+        except OSError:
+            return self._version
 
 
 class SessionCredentials:

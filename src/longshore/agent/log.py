@@ -11,14 +11,31 @@ import sys
 import time
 from pathlib import Path
 
-#: Daily files kept.
+#: Earlier files kept.
 KEPT = 7
-_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+")
+#: A file larger than this is put aside before its day is over, bytes.
+LOG_BYTES = 64 * 1024 * 1024
+#: A presigned URL's query, what stands before a URL's host, and tokens by their look or by the name before them.
+_SECRETS = (
+    (re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+"), r"\1?…"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@\"']+@"), r"\1…@"),
+    (re.compile(r"\b(?:gh[pousr]_|github_pat_)\w+"), "…"),
+    (
+        re.compile(
+            r"((?:authorization|password|token|secret(?:[_-]?access)?[_-]?key)[\"']?\s{0,3}[=:]\s{0,3})"
+            r"(?:(?:bearer|token|basic)\s+)?[\"']?[^\s\"',;]+",
+            re.IGNORECASE,
+        ),
+        r"\1…",
+    ),
+)
 
 
 def without_secrets(text: str) -> str:
-    """The text with the query strings of URLs cut: a presigned URL is a credential."""
-    return _QUERY.sub(r"\1?…", text)
+    """The text with what may be a credential in it cut out."""
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
 
 
 class Log:
@@ -68,7 +85,7 @@ class Log:
     def _open(self, day: str) -> int:
         if self.path is None:
             return 2
-        if self._file is not None and day != self._day:
+        if self._file is not None and (day != self._day or os.fstat(self._file).st_size >= LOG_BYTES):
             os.close(self._file)
             self._file = None
         if self._file is None:
@@ -80,11 +97,15 @@ class Log:
     def _rotate(self, day: str) -> None:
         assert self.path
         try:
-            written = time.strftime("%Y%m%d", time.localtime(self.path.stat().st_mtime))
+            there = self.path.stat()
         except FileNotFoundError:
             return
-        if written == day.replace("-", ""):
+        moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(there.st_mtime)) + f"-{there.st_mtime_ns % 10**9:09}"
+        is_today = moment[:8] == day.replace("-", "")
+        if is_today and there.st_size < LOG_BYTES:
             return
+        # The official agent names a day's file by the day; of a day that had several, the others have their time too.
+        written = moment if is_today else moment[:8]
         # Two processes may both come here; the second rename then finds nothing, which is as well.
         try:
             self.path.rename(self.path.with_name(f"{self.program}.{written}.log"))

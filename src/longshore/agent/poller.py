@@ -90,6 +90,7 @@ class Poller:
         self._next_poll = 0.0
         self._failures = 0
         self._stopping = False
+        self._signals = 0
 
     def run(self) -> int:
         """Until a signal says stop; the exit code."""
@@ -119,6 +120,7 @@ class Poller:
         self._selector.register(reading, selectors.EVENT_READ, None)
 
     def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
         self._stopping = True
 
     def _wait(self, seconds: float) -> None:
@@ -369,13 +371,16 @@ class Poller:
             self._give(entry.deployment_id, _Task(command=command, outcome=outcome))
 
     def _stop(self) -> int:
-        """Take no more commands, wait for the running ones, leave nothing behind (agent.md 8.5)."""
+        """Take no more commands, wait for the running ones, leave nothing behind (agent.md 8.5).
+
+        A second signal ends the wait.
+        """
         self._log.info(f"agent.stops {self._busy()} deployments running")
         if self._parked_since is not None:
             self._unpark()
         self._client.close()
         deadline = time.monotonic() + self._config.kill_agent_max_wait_time_seconds
-        while self._busy() and (left := deadline - time.monotonic()) > 0:
+        while self._busy() and self._signals < 2 and (left := deadline - time.monotonic()) > 0:
             self._wait(min(left, 60))
         for deployment_id, child in list(self._children.items()):
             if child.tasks:
@@ -388,7 +393,8 @@ class Poller:
     def _end(self, deployment_id: str, child: _Child) -> None:
         """The wait is over: end a command; the next start reports it from the journal."""
         self._log.error(
-            f"agent.ends_command deployment={deployment_id} {child.tasks[0].command.name}: waited long enough"
+            f"agent.ends_command deployment={deployment_id} {child.tasks[0].command.name}: "
+            + ("asked twice to stop" if self._signals > 1 else "waited long enough")
         )
         os.kill(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)

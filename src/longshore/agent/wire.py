@@ -322,19 +322,28 @@ class _AnsweredError(WireError):
         code = str(said.get("__type") or said.get("code") or response.headers.get("x-amzn-errortype") or "")
         code = code.split(":")[0].rpartition("#")[2]
         message = str(said.get("message") or said.get("Message") or "no message")[:500]
+        try:
+            server_time = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        except (TypeError, ValueError, IndexError):
+            server_time = None
         error = cls(
             f"the control plane answered {response.status} {code}: {message}",
             status=response.status,
             code=code,
-            retry_after=_seconds(response.headers.get("retry-after")),
+            retry_after=_seconds(response.headers.get("retry-after"), server_time or time.time()),
         )
         error.said = message
-        try:
-            error.server_time = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-        except (TypeError, ValueError, IndexError):
-            error.server_time = None
+        error.server_time = server_time
         return error
 
 
-def _seconds(said: str | None) -> float | None:
-    return float(said) if said is not None and said.isdecimal() else None
+def _seconds(said: str | None, now: float) -> float | None:
+    """What Retry-After asks for: seconds, or a moment by the server's clock."""
+    if said is None:
+        return None
+    if said.isdecimal():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - now)
+    except (TypeError, ValueError, IndexError):
+        return None

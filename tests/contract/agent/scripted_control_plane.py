@@ -98,6 +98,8 @@ class ControlPlane:
     deafness: float = 0.0
     #: Operation → answers to give first: (status, body).
     scripted: dict[str, deque[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(deque))
+    #: Headers of every answer that is an error.
+    error_headers: dict[str, str] = field(default_factory=dict)
     acknowledge_with: str | None = "InProgress"
     #: Seconds added to the clock of the Date header and of the signature check.
     clock_ahead: float = 0.0
@@ -284,7 +286,8 @@ class _Handler(BaseHTTPRequestHandler):
         operation = self.headers["x-amz-target"].split(".")[1]
         plane.requests.append((operation, dict(self.headers.items()), body))
         status, answer = self._clock_error() or plane.answer(operation, json.loads(body))
-        self._send(status, {"content-type": "application/x-amz-json-1.1"}, json.dumps(answer).encode())
+        headers = {"content-type": "application/x-amz-json-1.1"} | (plane.error_headers if status != 200 else {})
+        self._send(status, headers, json.dumps(answer).encode())
 
     def _clock_error(self) -> tuple[int, Any] | None:
         plane = self.control_plane

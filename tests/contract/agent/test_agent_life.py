@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,71 @@ def test_a_stop_does_not_wait_longer_than_configured(plane: ControlPlane, tmp_pa
         assert not is_running(hook)
         agent.start()
         assert plane.completion(identifier).code == 7
+
+
+def test_a_second_signal_ends_the_wait(plane: ControlPlane, agent: Agent, tmp_path: Path) -> None:
+    identifier, hook = hook_in_progress(plane, tmp_path)
+    os.kill(agent.pid, signal.SIGTERM)
+    wait_for(lambda: "agent.stops" in agent.log(), "the agent to wait for the hook")
+    assert is_running(hook)
+    os.kill(agent.pid, signal.SIGTERM)
+    assert agent.process
+    assert agent.process.wait(15) == 0
+    assert "asked twice to stop" in agent.log()
+    assert not is_running(hook)
+    assert plane.of(identifier) == []
+    agent.start()
+    assert plane.completion(identifier).code == 7, "the next start reports it"
+
+
+def test_sixteen_deployments_run_at_once_and_the_next_one_waits(
+    plane: ControlPlane, agent: Agent, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    script = f"#!/bin/sh\ntouch {tmp_path}/in-$DEPLOYMENT_ID\nuntil [ -e {gate} ]; do sleep 0.1; done\n"
+    hooks = {"BeforeInstall": [{"location": "hook.sh"}]}
+    spec = json.dumps({"version": 0, "os": "linux", "hooks": hooks})
+    names = [f"d-{number}" for number in range(17)]
+    for name in names:
+        plane.deployment({"appspec.yml": spec, "hook.sh": script}, deployment=name, group=f"g-{name[2:]}")
+        plane.run("DownloadBundle", name)
+    identifiers = [plane.offer("BeforeInstall", name) for name in names]
+    wait_for(lambda: len(list(tmp_path.glob("in-*"))) == 16, "sixteen hooks to run", 30)
+    polls = len(plane.polls)
+    assert identifiers[16] not in [identifier for identifier, _ in plane.acknowledgements]
+    gate.touch()
+    assert {plane.completion(identifier).status for identifier in identifiers} == {"Succeeded"}
+    assert len(plane.polls) > polls
+
+
+def test_keys_that_are_changed_in_the_file_are_used_from_then_on(plane: ControlPlane, agent: Agent) -> None:
+    plane.hold = 0.2
+    wait_for(lambda: plane.polls, "the first poll")
+    text = agent.config.read_text()
+    agent.config.write_text("half a fi: [")
+    wait_for(lambda: len(plane.polls) > 1, "a poll with the keys it has")
+    agent.config.write_text(text.replace("AKIDEXAMPLE", "AKIDROTATED"))
+    wait_for(
+        lambda: "Credential=AKIDROTATED/" in {n.lower(): v for n, v in plane.requests[-1][1].items()}["authorization"],
+        "a poll with the new key",
+    )
+
+
+def test_a_control_plane_that_asks_for_time_is_given_it(plane: ControlPlane, agent: Agent) -> None:
+    wait_for(lambda: plane.polls, "the first poll")
+    plane.error_headers["retry-after"] = "2"
+    plane.scripted["PollHostCommand"].append((429, {"__type": "ThrottlingException", "message": "slow down"}))
+    wait_for(lambda: "poll.recovered" in agent.log(), "the polls to succeed again")
+    assert plane.polls[-1] - plane.polls[-2] >= 2
+
+
+def test_time_may_be_asked_for_by_a_moment_of_the_servers_clock(plane: ControlPlane, agent: Agent) -> None:
+    plane.clock_ahead = 120.0
+    wait_for(lambda: plane.polls, "the first poll")
+    plane.error_headers["retry-after"] = formatdate(time.time() + 120 + 4, usegmt=True)
+    plane.scripted["PollHostCommand"].append((503, {"__type": "ServerException", "message": "later"}))
+    wait_for(lambda: "poll.recovered" in agent.log(), "the polls to succeed again")
+    assert 0.5 < plane.polls[-1] - plane.polls[-2] < 20, "less what passed since the header was made"
 
 
 def test_an_idle_agent_stops_at_once_while_its_poll_is_held(plane: ControlPlane, agent: Agent) -> None:
