@@ -40,6 +40,7 @@ docs: $(READY) ## Write anew what the code says of itself in docs/: operations, 
 	$(BIN)/python -m tests.docs.generated
 
 test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
+	@.ci/postgresql
 	@.ci/prometheus
 	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)
 

@@ -97,7 +97,9 @@ def _of_typer(name: str, command: Any) -> Iterator[Command]:
     context = command.make_context(name, [], resilient_parsing=True)
     words = tuple(_typer_word(each, context) for each in command.params if not getattr(each, "hidden", False))
     if below is None or (command.invoke_without_command and words):
-        yield Command(name=name, what=command.help or "", words=words)
+        # Where this very installation lies is none of the page's business.
+        what = (command.help or "").replace(str(models.DATA_PATH), "…/longshore/models")
+        yield Command(name=name, what=what, words=words)
     for word, each in (below or {}).items():
         yield from _of_typer(f"{name} {word}", each)
 

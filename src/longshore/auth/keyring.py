@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
 from longshore.auth.keys import Key
@@ -52,9 +52,15 @@ class Keyring:
     does is load or derive twice.
     """
 
-    def __init__(self, load: Callable[[str], Key | None]) -> None:
-        """`load` finds a key by its id where keys are kept; it is called in the caller's thread."""
+    def __init__(
+        self, load: Callable[[str], Key | None], load_soon: Callable[[str], Awaitable[Key | None]] | None = None
+    ) -> None:
+        """`load` finds a key by its id where keys are kept; it is called in the caller's thread, and may block.
+
+        `load_soon` does so for an event loop, which it does not block.
+        """
         self._load = load
+        self._load_soon = load_soon
         self._keys: dict[str, tuple[Key | None, float]] = {}
         #: Counts what was forgotten: a key loaded before that may be what was forgotten.
         self._changes = 0
@@ -65,11 +71,27 @@ class Keyring:
 
         An unknown id is remembered like a known one, so both cost the same from the second request on.
         """
-        known = self._keys.get(access_key_id)
-        if known is not None and abs(now - known[1]) < KEYS_BELIEVED_FOR:
+        known = self._at_hand(access_key_id, now)
+        if known is not None:
             return known[0]
         changes = self._changes
-        key = self._load(access_key_id)
+        return self._keep(access_key_id, self._load(access_key_id), now, changes)
+
+    async def find_soon(self, access_key_id: str, now: float) -> Key | None:
+        """`find`, for an event loop."""
+        known = self._at_hand(access_key_id, now)
+        if known is not None:
+            return known[0]
+        assert self._load_soon is not None
+        changes = self._changes
+        return self._keep(access_key_id, await self._load_soon(access_key_id), now, changes)
+
+    def _at_hand(self, access_key_id: str, now: float) -> tuple[Key | None, float] | None:
+        known = self._keys.get(access_key_id)
+        return known if known is not None and abs(now - known[1]) < KEYS_BELIEVED_FOR else None
+
+    def _keep(self, access_key_id: str, key: Key | None, now: float, changes: int) -> Key | None:
+        """Remember a key that was loaded when `changes` was what it was."""
         if len(self._keys) >= MAX_KEYS:
             # Made-up ids can fill this; starting afresh costs one load a key and no bookkeeping a request.
             self._keys.clear()
@@ -95,6 +117,11 @@ class Keyring:
         """Ask for this key again at its next use. Call it when the key was made, changed or deleted."""
         self._changes += 1
         self._keys.pop(access_key_id, None)
+
+    def forget_all(self) -> None:
+        """Ask for every key again: word of some change may have been lost."""
+        self._changes += 1
+        self._keys.clear()
 
     def forget_principal(self, principal_id: str) -> None:
         """Ask for every key of this user or role again. Call it when its policies changed, or it is gone."""

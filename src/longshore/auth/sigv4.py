@@ -211,9 +211,23 @@ def authenticate(
     seconds. `services` are the scope names this endpoint answers to. Loading a key not seen lately may block.
     """
     claim = read_claim(request)
+    key = keyring.find(claim.access_key_id, now)
+    return identify(request, claim, key, keyring, body_sha256=body_sha256, now=now, services=services)
+
+
+def identify(
+    request: SignedRequest,
+    claim: Claim,
+    key: Key | None,
+    keyring: Keyring,
+    *,
+    body_sha256: str | None,
+    now: float,
+    services: Collection[str],
+) -> Identity:
+    """`authenticate` for who has read the claim and found the key that it names."""
     if claim.service not in services:
         raise WrongScope(f"Credential should be scoped to correct service: {_one_of(services)}.")
-    key = keyring.find(claim.access_key_id, now)
     signer = key or NOBODY
     signing_key = keyring.signing_key(signer, claim.date, claim.region, claim.service)
     try:
@@ -492,9 +506,15 @@ def _read_credential(credential: str) -> tuple[str, str, str, str]:
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term."
         )
     access_key_id, date, region, service, terminator = parts
+    if not _SCOPE.fullmatch(f"{access_key_id}/{region}"):
+        # What the control characters of a presigned URL would do in a database, nobody needs to know.
+        raise IncompleteSignature("Credential must be made of letters, digits, dashes and underscores.")
     if terminator != TERMINATOR:
         raise WrongScope(f"Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator}'.")
     return access_key_id, date, region, service
+
+
+_SCOPE = re.compile(r"[\w.+=@:-]{1,128}/[\w-]{1,64}", re.ASCII)
 
 
 def _timestamp_of_http_date(date: str | None) -> str:

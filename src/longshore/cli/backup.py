@@ -100,7 +100,7 @@ def _explained(command: str) -> Iterator[None]:
     """Turn what may go wrong into a sentence and exit code 1; let a SIGTERM tidy up."""
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.backup import BackupError
-    from longshore.store.migrations import NewerSchemaError
+    from longshore.store.errors import NewerSchemaError
     from longshore.store.snapshot import DamagedError
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

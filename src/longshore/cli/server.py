@@ -12,6 +12,15 @@ from longshore.server.logs import LogFormat, LogLevel
 
 def server(
     data_dir: Annotated[Path, typer.Option(help="Where everything is kept; made if it is not there.")] = Path("data"),
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LONGSHORE_DATABASE_URL",
+            show_envvar=True,
+            metavar="postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+            help="PostgreSQL for the rows, which several servers may share. Without it, SQLite in DATA_DIR.",
+        ),
+    ] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 takes a free one.")] = "127.0.0.1:8420",
     url: Annotated[
         str | None, typer.Option(help="Address by which clients and agents reach this server, if not the one above.")
@@ -54,12 +63,13 @@ def server(
     from longshore.server.data_dir import UnfinishedRestoreError
     from longshore.server.main import serve
     from longshore.server.settings import Settings, SettingsError, parse_alarms, parse_listen
-    from longshore.store.migrations import NewerSchemaError
+    from longshore.store.errors import DatabaseError, DatabaseUrlError
 
     try:
         host, port = parse_listen(listen)
         settings = Settings(
             data_dir=data_dir.resolve(),
+            database_url=database_url,
             host=host,
             port=port,
             account_id=account_id,
@@ -85,10 +95,10 @@ def server(
 
     try:
         serve(settings, announce=announce)
-    except SettingsError as error:
+    except (SettingsError, DatabaseUrlError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(2) from None
-    except (NewerSchemaError, UnfinishedRestoreError) as error:
+    except (DatabaseError, UnfinishedRestoreError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(1) from None
     except StoreInUse:

@@ -58,14 +58,14 @@ class HookLogs:
     async def put(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Lines of a hook that runs. They are kept when its event ends, or within a second or so."""
         command = host_command.read(asked["hostCommandIdentifier"])
-        target = command and self._target(call, command)
+        target = command and await self._target(call, command)
         if not command or not target:
             raise AwsError("InvalidInputException", f"hostCommandIdentifier names no command for {call.caller.arn}.")
         if not command.is_run_by(target):
             return {"isWanted": False}
         if self._taken - self._written > MOST_UNWRITTEN:
             raise AwsError("ThrottlingException", "Hosts tell more than can be written. Slow down.", 429)
-        kept = self._state(command)
+        kept = await self._state(command)
         if asked["sequence"] >= kept.next_sequence:
             self._keep(command, kept, target.event.name, asked, call.now)
         return {"isWanted": not kept.is_full}
@@ -78,7 +78,8 @@ class HookLogs:
             self._write(chunks)
 
     def _keep(self, command: HostCommand, kept: _Kept, name: str, asked: dict[str, Any], now: float) -> None:
-        text, dropped = asked["text"], asked.get("droppedLines", 0)
+        # No database of ours stores a NUL.
+        text, dropped = asked["text"].replace("\0", "\N{REPLACEMENT CHARACTER}"), asked.get("droppedLines", 0)
         kept.next_sequence = asked["sequence"] + 1
         if kept.is_full:
             if text or not dropped:
@@ -104,18 +105,18 @@ class HookLogs:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PAUSE, self._write_all)
 
-    def _target(self, call: Call, command: HostCommand) -> Target | None:
-        return self._store.peek(
+    async def _target(self, call: Call, command: HostCommand) -> Target | None:
+        return await self._store.peek(
             lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
         )
 
-    def _state(self, command: HostCommand) -> _Kept:
+    async def _state(self, command: HostCommand) -> _Kept:
         event = _event(command)
         kept = self._kept.get(event)
         if kept is None:
             # Begun with another server, or before this one was started again.
-            following, characters = self._store.peek(lambda tx: hook_logs.kept(tx, *event))
-            kept = self._kept[event] = _Kept(following, characters, characters >= KEPT_CHARACTERS)
+            following, characters = await self._store.peek(lambda tx: hook_logs.kept(tx, *event))
+            kept = self._kept.setdefault(event, _Kept(following, characters, characters >= KEPT_CHARACTERS))
             if len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
         return kept

@@ -60,7 +60,7 @@ class Commands:
         """The deployment's specification, signed once and the same for each of its hosts."""
         _require_own(call, asked["HostIdentifier"])
         deployment_id = asked["DeploymentExecutionId"].rpartition("/")[2]
-        mine = self._store.peek(lambda tx: targets.of_host(tx, deployment_id, host_of(call)))
+        mine = await self._store.peek(lambda tx: targets.of_host(tx, deployment_id, host_of(call)))
         if not mine:
             raise AwsError("ClientException", f"{call.caller.arn} is no target of deployment {deployment_id}.")
         self._waiting.seen(deployment_id, mine)
@@ -114,7 +114,7 @@ class Commands:
     async def update(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
         """Tell a working agent whether its command is still wanted."""
         command = _command(asked["HostCommandIdentifier"])
-        target = self._store.peek(
+        target = await self._store.peek(
             lambda tx: targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
         )
         return {"CommandStatus": "InProgress" if command.is_run_by(target) else "Failed"}

@@ -49,7 +49,7 @@ class Waiting:
             while True:
                 # Cleared before the look: what becomes ready during it sets it again.
                 hint.clear()
-                commands = self._store.peek(lambda tx: targets.open_commands(tx, host))
+                commands = await self._store.peek(lambda tx: targets.open_commands(tx, host))
                 now = time.monotonic()
                 for command in commands:
                     if self._may_offer(command, now):

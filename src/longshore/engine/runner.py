@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 import time
@@ -15,8 +14,9 @@ import structlog
 from longshore.domain.deployment import START_TIMEOUT
 from longshore.engine.tick import World, abandon, tick
 from longshore.store import deployments, targets
-from longshore.store.database import StoreClosedError, Transaction
+from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, LeaseLostError
+from longshore.store.errors import DatabaseError, NewerSchemaError, StoreClosedError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -77,8 +77,12 @@ class Runner:
         ended = all(self._free.acquire(timeout=max(0.0, end - time.monotonic())) for _ in range(_AT_ONCE))
         self._pool.shutdown(wait=ended, cancel_futures=True)
         now = self._clock()
-        for deployment_id in self._world.store.write(lambda tx: deployments.hand_back(tx, self._owner, now)):
-            log.warning("tick_given_up", deployment=deployment_id, reason=f"it did not end within {patience:g} s")
+        try:
+            for deployment_id in self._world.store.write(lambda tx: deployments.hand_back(tx, self._owner, now)):
+                log.warning("tick_given_up", deployment=deployment_id, reason=f"it did not end within {patience:g} s")
+        except DatabaseError as error:
+            # Leases run out by themselves.
+            log.warning("leases_kept", reason=str(error))
         return ended
 
     def _run(self) -> None:
@@ -87,6 +91,12 @@ class Runner:
                 idle = self._start_due()
             except StoreClosedError:
                 return
+            except NewerSchemaError as error:
+                log.error("engine_stopped", reason=str(error))
+                return
+            except StoreUnavailableError as error:
+                log.warning("engine_waits", reason=str(error))
+                idle = _PAUSE_AFTER_ERROR
             except Exception:
                 log.exception("engine_failed")
                 idle = _PAUSE_AFTER_ERROR
@@ -124,21 +134,30 @@ class Runner:
             del self._failures[claim.deployment_id]
         except (LeaseLostError, StoreClosedError):
             log.info("tick_lost", deployment=claim.deployment_id)
+        except StoreUnavailableError as error:
+            # No fault of the deployment's, and whatever was written or not, the rows say it to the next tick.
+            log.warning("tick_interrupted", deployment=claim.deployment_id, reason=str(error))
+            self._give_back(claim, after=_PAUSE_AFTER_ERROR)
         except Exception:
             self._failures[claim.deployment_id] += 1
             log.exception("tick_failed", deployment=claim.deployment_id)
-            self._try_again_soon(claim)
+            self._give_back(claim, after=_PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id])
         finally:
             self._free.release()
             self._world.store.wakeup.nudge_engine()
 
-    def _try_again_soon(self, claim: Claim) -> None:
-        """Give a deployment back after a failed tick. Where even that fails, its lease runs out by itself."""
-        wake_at = self._clock() + _PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id]
+    def _give_back(self, claim: Claim, *, after: float) -> None:
+        """Have a deployment looked at again after so many seconds. Where even that fails, its lease runs out."""
 
         def work(tx: Transaction) -> None:
             deployments.check_claim(tx, claim)
-            deployments.release(tx, claim, wake_at=wake_at)
+            deployments.release(tx, claim, wake_at=self._clock() + after)
 
-        with contextlib.suppress(Exception):
-            self._world.store.write(work)
+        while self._clock() < claim.parked_until:
+            try:
+                return self._world.store.write(work)
+            except StoreUnavailableError:
+                if self._stopping.wait(_PAUSE_AFTER_ERROR):
+                    return
+            except Exception:
+                return

@@ -61,6 +61,7 @@ from longshore.store import server_secrets
 from longshore.store.access_keys import AccessKey
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.deployments import drop_leases
+from longshore.store.errors import NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.wakeup import Wakeup
 from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import ASGIApp, Endpoint
@@ -118,10 +119,12 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
     if not data_dir.take(settings.data_dir):
         raise StoreInUse(settings.data_dir)
     data_dir.require_whole(settings.data_dir)
-    store = Store(sqlite_url(_private(settings.data_dir / data_dir.DATABASE)), Wakeup())
+    embedded = settings.data_dir / data_dir.DATABASE
+    store = Store(settings.database_url or sqlite_url(_private(embedded)), Wakeup())
     now = time.time()
-    # Nobody else is here: whoever held a lease is dead.
-    store.write(lambda tx: drop_leases(tx, now))
+    if settings.database_url is None:
+        # Nobody else is here: whoever held a lease is dead.
+        store.write(lambda tx: drop_leases(tx, now))
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))
     page_secret = store.write(lambda tx: server_secrets.get_or_make(tx, "page-tokens", lambda: secrets.token_hex(32)))
@@ -161,6 +164,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         Authorizer(store, keys, now=time.time),
         now=time.time,
         observer=observer,
+        passing=(StoreUnavailableError, StoreClosedError, NewerSchemaError),
     )
     s3 = S3(
         ObjectStore(settings.data_dir / data_dir.OBJECTS),
@@ -227,6 +231,8 @@ def _commands(commands: Commands) -> Service:
         signing_names=frozenset({"codedeploy-commands", "codedeploy-commands-secure"}),
         target_prefixes=frozenset({"CodeDeployCommandService_v20141006", "CodeDeployCommandService"}),
         waits=_HELD,
+        # A completion is never refused for what a script said; it is not stored as it is.
+        overlay={"Payload": {"pattern": ""}},
     )
 
 
@@ -241,6 +247,8 @@ def _longshore(
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
+        # What scripts say is taken whatever they say.
+        overlay={"HookLogText": {"pattern": ""}},
     )
 
 

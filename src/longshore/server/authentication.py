@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from longshore.api.iam import keyholders
 from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key
-from longshore.auth.sigv4 import SignatureRefused, SignedRequest, authenticate
+from longshore.auth.sigv4 import SignatureRefused, SignedRequest, identify, read_claim
 from longshore.domain.ids import ENROLLMENT_TOKEN
 from longshore.store import access_keys
 from longshore.store.database import Store
@@ -24,9 +24,17 @@ _GUESS_EVERY = 6.0
 
 def keyring(store: Store) -> Keyring:
     """The keys of this store and their policies, at hand."""
-    keys = Keyring(lambda access_key_id: store.read(lambda tx: keyholders.load(tx, access_key_id)))
+
+    def load(access_key_id: str) -> Key | None:
+        return store.read(lambda tx: keyholders.load(tx, access_key_id))
+
+    async def load_soon(access_key_id: str) -> Key | None:
+        return await store.peek(lambda tx: keyholders.load(tx, access_key_id))
+
+    keys = Keyring(load, load_soon)
     store.wakeup.listen("key", keys.forget)
     store.wakeup.listen("principal", keys.forget_principal)
+    store.wakeup.listen_for_gaps(keys.forget_all)
     return keys
 
 
@@ -80,7 +88,7 @@ class Gate:
         self._guesses = Guesses()
         self._now = now
 
-    def authenticate(
+    async def authenticate(
         self,
         method: str,
         path: str,
@@ -96,13 +104,11 @@ class Gate:
         if is_enrolling:
             self._guesses.require_patience(source, now)
         try:
-            identity = authenticate(
-                SignedRequest(method, path, query, tuple(headers.items())),
-                self._keys,
-                body_sha256=hashlib.sha256(body).hexdigest(),
-                now=now,
-                services=services,
-            )
+            request = SignedRequest(method, path, query, tuple(headers.items()))
+            claim = read_claim(request)
+            key = await self._keys.find_soon(claim.access_key_id, now)
+            body_sha256 = hashlib.sha256(body).hexdigest()
+            identity = identify(request, claim, key, self._keys, body_sha256=body_sha256, now=now, services=services)
         except SignatureRefused as refused:
             if is_enrolling:
                 self._guesses.note(source, now)

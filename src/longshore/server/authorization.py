@@ -35,9 +35,9 @@ class Authorizer:
         self._keys = keys
         self._now = now
 
-    def __call__(self, call: Call, asked: Mapping[str, Any]) -> None:
+    async def __call__(self, call: Call, asked: Mapping[str, Any]) -> None:
         """Let the call pass, or raise AccessDeniedException."""
-        key = self._keys.find(call.caller.access_key_id, self._now())
+        key = await self._keys.find_soon(call.caller.access_key_id, self._now())
         if key is None:
             raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
         if key.session_token is not None and key.kind is not PrincipalKind.ROLE and _is_about_identity(call):
@@ -55,7 +55,7 @@ class Authorizer:
         elif (action := commands.action_of(call.service, call.operation)) is not None:
             self._require_host(key, call, action)
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
-            self._require(key, call, asked)
+            await self._store.peek(lambda tx: _require(tx, key, call, asked))
 
     def _require_host(self, key: Key, call: Call, action: str) -> None:
         """A host's work needs no Allow; the account's owner and the control plane are no hosts."""
@@ -67,17 +67,18 @@ class Authorizer:
         if reason is not None:
             raise _denied(not_authorized(key, action, "*", reason))
 
-    def _require(self, key: Key, call: Call, asked: Mapping[str, Any]) -> None:
-        rows = _Rows(self._store, Scope(call.caller.account, call.caller.region))
-        name = key.principal_arn.rpartition("/")[2] if key.kind is PrincipalKind.USER else ""
-        question = Asked(asked, call.caller.account, call.caller.region, key.principal_arn, name, rows)
-        for need in _needs(call):
-            for resource in need.find(question):
-                arn = resource.arn
-                keys = _keys(key, call, asked, lambda arn=arn: rows.tags(arn))  # type: ignore[misc]  # mypy cannot infer it
-                reasons = [why_not(key, action, arn, keys) for action in need.actions]
-                if None not in reasons:
-                    raise _denied(not_authorized(key, need.actions[0], resource.shown, reasons[0] or ""))
+
+def _require(tx: Transaction, key: Key, call: Call, asked: Mapping[str, Any]) -> None:
+    rows = _Rows(tx, Scope(call.caller.account, call.caller.region))
+    name = key.principal_arn.rpartition("/")[2] if key.kind is PrincipalKind.USER else ""
+    question = Asked(asked, call.caller.account, call.caller.region, key.principal_arn, name, rows)
+    for need in _needs(call):
+        for resource in need.find(question):
+            arn = resource.arn
+            keys = _keys(key, call, asked, lambda arn=arn: rows.tags(arn))  # type: ignore[misc]  # mypy cannot infer it
+            reasons = [why_not(key, action, arn, keys) for action in need.actions]
+            if None not in reasons:
+                raise _denied(not_authorized(key, need.actions[0], resource.shown, reasons[0] or ""))
 
 
 def object_permissions(store: Store, usage: Usage, *, now: Callable[[], float]) -> WhyNot:
@@ -164,37 +165,32 @@ def _of_operation(call: Call, asked: Mapping[str, Any]) -> dict[str, Sequence[st
 
 
 class _Rows:
-    """The account's rows, as far as permissions depend on them; looked at on the event loop, one quick look each."""
+    """The account's rows, as far as permissions depend on them: a quick look at each."""
 
-    def __init__(self, store: Store, scope: Scope) -> None:
-        self._store = store
+    def __init__(self, tx: Transaction, scope: Scope) -> None:
+        self._tx = tx
         self._scope = scope
 
     def groups_of(self, deployment_ids: Sequence[str]) -> list[tuple[str, str]]:
-        unique = list(dict.fromkeys(deployment_ids))
-        found = [self._store.peek(lambda tx, one=one: deployments.group_of(tx, self._scope, one)) for one in unique]  # type: ignore[misc]  # mypy cannot infer it
+        found = [deployments.group_of(self._tx, self._scope, one) for one in dict.fromkeys(deployment_ids)]
         return [group for group in found if group is not None]
 
     def config_of(self, application: str, group: str) -> str | None:
-        return self._store.peek(lambda tx: deployment_groups.config_of(tx, self._scope, application, group))
+        return deployment_groups.config_of(self._tx, self._scope, application, group)
 
     def identity_arn(self, kind: str, name: str) -> str | None:
         account = self._scope.account
-        path = self._store.peek(lambda tx: principals.path_of(tx, account, kind, name))  # type: ignore[arg-type]  # user or role
+        path = principals.path_of(self._tx, account, kind, name)  # type: ignore[arg-type]  # user or role
         return None if path is None else f"arn:aws:iam::{account}:{kind}{path}{name}"
 
     def holder_of(self, access_key_id: str) -> str | None:
-        key = self._store.peek(lambda tx: access_keys.find(tx, access_key_id))
+        key = access_keys.find(self._tx, access_key_id)
         return key.principal_arn if key is not None and key.account == self._scope.account else None
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """The tags of a resource; none for what has none, or is not there."""
         kind, _, name = arn.removeprefix(f"arn:aws:iam::{self._scope.account}:").partition("/")
-
-        def look(tx: Transaction) -> Mapping[str, str]:
-            if kind in ("user", "role"):
-                found = principals.find(tx, self._scope.account, kind, name.rpartition("/")[2])  # type: ignore[arg-type]  # mypy does not narrow it
-                return found.tags if found is not None and found.arn == arn else {}
-            return resource_tags.tags_at(tx, self._scope, arn)
-
-        return self._store.read(look)
+        if kind in ("user", "role"):
+            found = principals.find(self._tx, self._scope.account, kind, name.rpartition("/")[2])  # type: ignore[arg-type]  # mypy does not narrow it
+            return found.tags if found is not None and found.arn == arn else {}
+        return resource_tags.tags_at(self._tx, self._scope, arn)

@@ -13,6 +13,7 @@ from longshore.api import recording
 from longshore.domain.audit import Entry
 from longshore.store import audit
 from longshore.store.database import Store
+from longshore.store.errors import StoreUnavailableError
 from longshore.wire.service import Answered
 
 log = structlog.get_logger()
@@ -112,7 +113,11 @@ class Refusals:
                 log.exception("refusals_not_recorded")
 
     async def _append(self, entry: Entry) -> None:
-        await self._store.submit(lambda tx: audit.append(tx, entry))
+        try:
+            await self._store.submit(lambda tx: audit.append(tx, entry))
+        except StoreUnavailableError as error:
+            # It is in the log; the audit is where the database is.
+            log.warning("refusal_not_recorded", request_id=entry.request_id, code=entry.error_code, reason=str(error))
 
     def _allowance(self, who: str | None, now: float) -> Allowance:
         allowance = self._allowances.get(who)

@@ -43,6 +43,8 @@ class Settings:
     """How one control plane runs."""
 
     data_dir: Path
+    #: PostgreSQL, which any number of servers may share; None: SQLite in the data directory. It may hold a password.
+    database_url: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     #: 0 picks a free one.
     port: int = 8420

@@ -1,10 +1,11 @@
-"""The database: open it, read it, write it; everything that differs by dialect is here.
+"""The database: open it, read it, write it. What differs between SQLite and PostgreSQL stands in their own files.
 
 Writes are grouped: one thread takes whatever is waiting and commits it together, each write under its own savepoint,
 so that a fleet reporting at once costs one fsync and not hundreds. A write is done when its commit is.
 
-The event loop's own quick work runs on the event loop: the driver gives the interpreter's lock away in every
-statement, and a thread that has to win it back from a busy loop waits up to five milliseconds a statement.
+With the embedded database the event loop's own quick work runs on the event loop: the driver gives the interpreter's
+lock away in every statement, and a thread that has to win it back from a busy loop waits up to five milliseconds a
+statement. A database across a network is asked from threads alone.
 """
 
 from __future__ import annotations
@@ -19,38 +20,41 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, create_engine, event
+import structlog
+from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from longshore.store import migrations
+from longshore.store.dialect import Dialect
+from longshore.store.errors import DatabaseUrlError, StoreClosedError, StoreUnavailableError
+from longshore.store.postgresql import PostgreSQL
+from longshore.store.sqlite import SQLite
 from longshore.store.wakeup import Topic, Wakeup
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 
 #: Most writes in one transaction; bounds how long a reader of fresh rows waits behind a crowd.
 _GROUP = 256
-#: How long a statement may wait for another process's lock, milliseconds.
-_BUSY_TIMEOUT_MS = 10_000
 #: How long a caller waits for its turn and its commit, seconds; far beyond any healthy disk.
 _WRITE_TIMEOUT = 60.0
-
-
-class StoreClosedError(Exception):
-    """The server is stopping; nothing was written."""
 
 
 class Transaction:
     """One unit of work: all of it is committed, or none."""
 
-    __slots__ = ("_cursor", "connection", "hints", "last")
+    __slots__ = ("_cursor", "_open_cursor", "connection", "hints", "last")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, open_cursor: Callable[[Connection], Any]) -> None:
         #: For SQLAlchemy Core.
         self.connection = connection
         #: Topics to tell once this is committed.
         self.hints: list[Topic] = []
         #: What is left to do right before the commit.
         self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
+        self._open_cursor = open_cursor
         self._cursor: Any = None
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
@@ -63,7 +67,7 @@ class Transaction:
         Returns the driver's cursor. Core's building and running of a statement costs some 90 µs; this, a few.
         """
         if self._cursor is None:
-            self._cursor = self.connection.connection.cursor()
+            self._cursor = self._open_cursor(self.connection)
         self._cursor.execute(sql, parameters)
         return self._cursor
 
@@ -128,9 +132,11 @@ class _Waiting:
 class _Writer:
     """A thread that runs waiting work together, in one transaction after another."""
 
-    def __init__(self, engine: Engine, wakeup: Wakeup) -> None:
-        self._engine = engine
+    def __init__(self, dialect: Dialect, wakeup: Wakeup) -> None:
+        self._dialect = dialect
         self._wakeup = wakeup
+        self._engine = dialect.writing()
+        migrations.upgrade(self._engine, dialect)
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -150,12 +156,30 @@ class _Writer:
         self._closed = True
         self._queue.put(None)
         self._thread.join(timeout=30)
+        self._engine.dispose()
 
     def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while (group := self._next_group()) is not None:
-                self._run_group(connection, group)
-                self._deliver(group)
+        connection: Connection | None = None
+        while (group := self._next_group()) is not None:
+            try:
+                connection = connection or self._engine.connect()
+                told = self._commit(connection, group)
+            except Exception as error:
+                # The commit failed, or the database itself did: nobody in this group may believe otherwise.
+                told = set()
+                for waiting in group:
+                    waiting.error = self._explained(error)
+                # Whatever is wrong with the connection, its transaction ends with it.
+                with contextlib.suppress(Exception):
+                    if connection is not None:
+                        connection.invalidate()
+                        connection.close()
+                connection = None
+            if told:
+                self._wakeup.publish(told)
+            self._deliver(group)
+        if connection is not None:
+            connection.close()
 
     def _next_group(self) -> list[_Waiting] | None:
         first = self._queue.get()
@@ -171,23 +195,38 @@ class _Writer:
                 group.append(following)
         return group
 
-    def _run_group(self, connection: Connection, group: list[_Waiting]) -> None:
-        transaction = Transaction(connection)
+    def _commit(self, connection: Connection, group: list[_Waiting]) -> set[Topic]:
+        """Do all the work in one transaction; returns whom to tell."""
+        begun = connection.begin()
+        transaction = Transaction(connection, self._dialect.cursor)
+        schema, receipt = transaction.hot(self._dialect.opening).fetchone()
+        migrations.require_current(schema)
+        for loop, several in _by_loop(waiting for waiting in group if waiting.quick).items():
+            _run_on(loop, transaction, several)
+        for waiting in group:
+            if not waiting.quick:
+                waiting.run(transaction)
+        transaction.finish()
+        topics = set(transaction.hints)
+        if topics:
+            self._dialect.pass_on(transaction.hot, topics)
         try:
-            with connection.begin():
-                for loop, several in _by_loop(waiting for waiting in group if waiting.quick).items():
-                    _run_on(loop, transaction, several)
-                for waiting in group:
-                    if not waiting.quick:
-                        waiting.run(transaction)
-                transaction.finish()
+            begun.commit()
         except Exception as error:
-            # The commit failed, or the database itself did: nobody in this group may believe otherwise.
-            for waiting in group:
-                waiting.error = error
-            return
-        if transaction.hints:
-            self._wakeup.publish(set(transaction.hints))
+            if not self._dialect.is_away(error):
+                raise
+            log.warning("commit_unanswered", writes=len(group))
+            if not self._dialect.was_committed(self._engine, receipt):
+                raise
+            connection.invalidate()
+        return topics
+
+    def _explained(self, error: Exception) -> Exception:
+        if not self._dialect.is_away(error):
+            return error
+        explained = StoreUnavailableError(f"The database is out of reach: {' '.join(str(error).split())[:300]}")
+        explained.__cause__ = error
+        return explained
 
     def _deliver(self, group: list[_Waiting]) -> None:
         """Hand results over, with one wake-up of each event loop for the whole group."""
@@ -237,20 +276,30 @@ class Store:
     """The one way to the rows.
 
     `read` and `write` block and are for threads; `submit`, `fetch` and `peek` are for the event loop. What is given to
-    them is a function of a `Transaction`; it must not wait for anything else.
+    them is a function of a `Transaction`; it must not wait for anything else, and a read may be run twice.
+
+    All of them raise StoreUnavailableError while the database is out of reach, and find it again by themselves.
     """
 
     def __init__(self, url: str | URL, wakeup: Wakeup) -> None:
         """Open the database at `url`, bringing its schema up to date first.
 
         Raises:
-            migrations.NewerSchemaError: a newer Longshore has written this database.
+            DatabaseUrlError: the URL names no database that we know.
+            StoreUnavailableError: the database is out of reach.
+            UnfitDatabaseError: it could not hold what it would have to.
+            NewerSchemaError: a newer Longshore has written this database.
         """
         self.wakeup = wakeup
-        self._writing = _engine(url, begin="BEGIN IMMEDIATE")
-        self._reading = _engine(url, begin="BEGIN")
-        migrations.upgrade(self._writing)
-        self._writer = _Writer(self._writing, wakeup)
+        self._dialect = dialect_of(url)
+        try:
+            self._writer = _Writer(self._dialect, wakeup)
+        except Exception as error:
+            if self._dialect.is_away(error):
+                raise StoreUnavailableError(f"The database is out of reach: {error}") from error
+            raise
+        self._reading = self._dialect.reading()
+        self._relay = self._dialect.relay(wakeup)
         self._peeking: Transaction | None = None
 
     def write(self, work: Callable[[Transaction], T]) -> T:
@@ -261,8 +310,8 @@ class Store:
         return result
 
     async def submit(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
-        """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself."""
-        waiting = _Waiting(work, asyncio.get_running_loop(), quick=quick)
+        """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may."""
+        waiting = _Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
         self._writer.put(waiting)
         async with asyncio.timeout(_WRITE_TIMEOUT):
             return cast("T", await waiting.future)
@@ -274,13 +323,17 @@ class Store:
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent view of the rows, and return its result."""
-        with self._reading.connect() as connection, connection.begin():
-            return work(Transaction(connection))
+
+        def look() -> T:
+            with self._reading.connect() as connection, connection.begin():
+                return work(Transaction(connection, self._dialect.cursor))
+
+        return self._twice(look)
 
     async def fetch(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
         """`read`, for the event loop, on a thread of its own; with `quick`, for a few statements of
-        `Transaction.hot`, run by the loop itself."""
-        if not quick:
+        `Transaction.hot`, run by the loop itself if it may."""
+        if not quick or self._dialect.is_remote:
             return await asyncio.to_thread(self.read, work)
 
         def in_one_view(transaction: Transaction) -> T:
@@ -290,14 +343,39 @@ class Store:
             finally:
                 transaction.hot("COMMIT")
 
-        return self.peek(in_one_view)
+        return await self.peek(in_one_view)
 
-    def peek(self, work: Callable[[Transaction], T]) -> T:
-        """`read`, for the event loop's own thread, at once: for one quick statement of `Transaction.hot`."""
+    async def peek(self, work: Callable[[Transaction], T]) -> T:
+        """A quick look by a few statements, for the event loop: each sees what was committed before it."""
+        if self._dialect.is_remote:
+            return await asyncio.to_thread(self._twice, lambda: self._glance(work))
         if self._peeking is None:
-            self._peeking = Transaction(self._reading.connect())
-        # No transaction is open: each statement sees what was committed before it.
-        return work(self._peeking)
+            self._peeking = Transaction(self._reading.connect(), self._dialect.cursor)
+        try:
+            return work(self._peeking)
+        finally:
+            # Core begins a transaction by itself, and it must not stay: the next look would see the same rows again.
+            if self._peeking.connection.in_transaction():
+                self._peeking.connection.rollback()
+
+    def _glance(self, work: Callable[[Transaction], T]) -> T:
+        with self._reading.connect() as connection:
+            return work(Transaction(connection, self._dialect.cursor))
+
+    def _twice(self, look: Callable[[], T]) -> T:
+        """Look again if the connection proves to be dead: nobody knows it of an idle one but by using it."""
+        try:
+            return look()
+        except Exception as error:
+            if not self._dialect.is_away(error):
+                raise
+        self._reading.dispose()
+        try:
+            return look()
+        except Exception as error:
+            if not self._dialect.is_away(error):
+                raise
+            raise StoreUnavailableError(f"The database is out of reach: {error}") from error
 
     @property
     def queued_writes(self) -> int:
@@ -311,9 +389,10 @@ class Store:
     def close(self) -> None:
         """Commit what is waiting, and close."""
         self._writer.close()
+        if self._relay is not None:
+            self._relay.close()
         if self._peeking is not None:
             self._peeking.connection.close()
-        self._writing.dispose()
         self._reading.dispose()
 
 
@@ -331,27 +410,19 @@ def sqlite_url(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def _engine(url: str | URL, *, begin: str) -> Engine:
-    engine = create_engine(make_url(url), pool_size=8, max_overflow=8)
+def dialect_of(url: str | URL) -> Dialect:
+    """The kind of database at a URL. Raises DatabaseUrlError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # Not repeated here: it may hold a password.
+        raise DatabaseUrlError(f"The database's URL cannot be read. {_WANTED}") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return SQLite(parsed)
+        case "postgresql" | "postgres":
+            return PostgreSQL(parsed)
+    raise DatabaseUrlError(f"There is no support for {parsed.drivername!r} databases. {_WANTED}")
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        # Python's driver must not begin transactions by itself: we say which kind we want.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={_BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "cache_size=-16000",
-            "temp_store=MEMORY",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+_WANTED = "It should read postgresql://USER:PASSWORD@HOST:PORT/DATABASE."

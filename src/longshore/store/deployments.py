@@ -367,11 +367,11 @@ def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) 
     # Hosts that were attempted: their own result. One that failed is no longer known to run what it ran.
     tx.hot(
         "INSERT INTO group_instances (group_id, target_id, healthy, revision_identity)"
-        " SELECT ?, target_id, CASE status WHEN 'Succeeded' THEN 1 ELSE 0 END,"
+        " SELECT ?, target_id, status = 'Succeeded',"
         " CASE status WHEN 'Succeeded' THEN ? END FROM targets"
         " WHERE deployment_id = ? AND (status IN ('Succeeded', 'Failed') OR position > 0)"
         " ON CONFLICT (group_id, target_id) DO UPDATE SET healthy = excluded.healthy, revision_identity = CASE"
-        " WHEN excluded.healthy = 0 AND group_instances.revision_identity <> ?"
+        " WHEN NOT excluded.healthy AND group_instances.revision_identity <> ?"
         " THEN group_instances.revision_identity ELSE excluded.revision_identity END",
         (deployment.group_id, deployment.revision_identity, deployment.id, current or ""),
     )

@@ -49,7 +49,7 @@ def examine(path: Path) -> str:
 
     Raises:
         DamagedError: it is not.
-        migrations.NewerSchemaError: a newer Longshore has written it.
+        NewerSchemaError: a newer Longshore has written it.
     """
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reading:

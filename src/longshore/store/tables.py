@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -33,6 +34,11 @@ metadata = MetaData(
 
 def _scope() -> tuple[Column[str], Column[str]]:
     return Column("account", String(12), nullable=False), Column("region", String(64), nullable=False)
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows for which this is true."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 #: Values the control plane makes once and keeps: signing keys, the pagination secret.
@@ -313,13 +319,8 @@ deployments = Table(
     Index(None, "account", "region", "status", "create_time", "id"),
     Index(None, "group_id", "status", "create_time", "id"),
     Index(None, "application_id"),
-    Index(
-        "ix_deployments_active",
-        *("account", "region", "config_name"),
-        sqlite_where=text("wake_at IS NOT NULL"),
-        postgresql_where=text("wake_at IS NOT NULL"),
-    ),
-    Index("ix_deployments_wake_at", "wake_at", sqlite_where=text("wake_at IS NOT NULL")),
+    _partial("ix_deployments_active", "account", "region", "config_name", where="wake_at IS NOT NULL"),
+    _partial("ix_deployments_wake_at", "wake_at", where="wake_at IS NOT NULL"),
 )
 
 targets = Table(
@@ -339,15 +340,15 @@ targets = Table(
     Column("command", String(8), nullable=False),
     Column("attempt", String(32), nullable=False),
     Column("deadline", Float),
-    Column("halted", Boolean, nullable=False, server_default=text("0")),
-    Column("forgives_stop_failures", Boolean, nullable=False, server_default=text("0")),
+    Column("halted", Boolean, nullable=False, server_default=false()),
+    Column("forgives_stop_failures", Boolean, nullable=False, server_default=false()),
     Column("last_updated", Float),
     #: The lifecycle events as InstanceTarget spells them.
     Column("events", Text, nullable=False),
     Index(None, "deployment_id", "status", "turn", "target_id"),
     Index(None, "host", "deployment_id"),
-    Index("ix_targets_ready", "host", sqlite_where=text("command = 'ready'")),
-    Index("ix_targets_deadline", "deployment_id", "deadline", sqlite_where=text("deadline IS NOT NULL")),
+    _partial("ix_targets_ready", "host", where="command = 'ready'"),
+    _partial("ix_targets_deadline", "deployment_id", "deadline", where="deadline IS NOT NULL"),
 )
 
 #: What the scripts of a lifecycle event said on a host, in the order in which it came.

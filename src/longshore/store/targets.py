@@ -181,7 +181,7 @@ def revisions_for(tx: Transaction, host: str) -> list[dict[str, Any]]:
 
 def halt(tx: Transaction, deployment_id: str) -> None:
     """Let no host of this deployment start another event; running ones may finish theirs."""
-    tx.hot("UPDATE targets SET halted = 1 WHERE deployment_id = ? AND status = 'InProgress'", (deployment_id,))
+    tx.hot("UPDATE targets SET halted = true WHERE deployment_id = ? AND status = 'InProgress'", (deployment_id,))
 
 
 def not_taken_up(tx: Transaction, deployment_id: str) -> list[str]:

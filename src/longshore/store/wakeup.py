@@ -35,21 +35,26 @@ def principal(principal_id: str) -> Topic:
 
 
 class Wakeup:
-    """Carries hints from the writer's thread to parked polls (asyncio), to the engine (threads) and to listeners."""
+    """Carries hints from whoever committed to parked polls (asyncio), to the engine (threads) and to listeners."""
 
     def __init__(self) -> None:
         self._waiting: dict[Topic, set[asyncio.Event]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine = threading.Event()
         self._listeners: dict[str, Callable[[str], None]] = {}
+        self._forgetful: list[Callable[[], None]] = []
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Deliver hints to waiters of this loop; called once, before anyone waits."""
         self._loop = loop
 
     def listen(self, kind: str, listener: Callable[[str], None]) -> None:
-        """Have `listener` called with what each hint of this kind is about, on the thread that committed."""
+        """Have `listener` called with what each hint of this kind is about, on the thread that heard of it."""
         self._listeners[kind] = listener
+
+    def listen_for_gaps(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when hints may have been missed, on the thread that noticed."""
+        self._forgetful.append(listener)
 
     def publish(self, topics: Collection[Topic]) -> None:
         """Tell whoever waits for these topics; callable from any thread."""
@@ -65,6 +70,14 @@ class Wakeup:
         for topic in topics:
             for event in self._waiting.get(topic, ()):
                 event.set()
+
+    def missed(self) -> None:
+        """Hints may have been lost: have everyone look for themselves. Callable from any thread."""
+        self._engine.set()
+        for listener in self._forgetful:
+            listener()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.wake_all)
 
     def wake_all(self) -> None:
         """Have every waiter of the loop look again; callable from the loop only."""

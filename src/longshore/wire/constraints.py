@@ -27,6 +27,9 @@ Kind = Literal["required", "min", "max", "pattern", "enum"]
 #: A shape's win over the model's; a member's come on top of its shape's.
 Overlay = Mapping[str, Mapping[str, Any]]
 
+#: What every text must match unless an overlay gives its shape the pattern "": not every database can store a NUL.
+_NO_NUL = r"[^\u0000]*"
+
 _SHOWN_VALUE_LENGTH = 100
 _SHOWN_ENUM_VALUES = 20
 
@@ -149,7 +152,8 @@ def _bounds(shape: Shape, constraints: Mapping[str, Any]) -> Check:
     matches = compiled_pattern(constraints["pattern"]).fullmatch if constraints.get("pattern") else None
     if not smallest:  # every size is at least 0; a number's range may start there and is kept
         smallest = smallest if shape.type_name in _NUMBERS else None
-    if smallest is None and largest is None and enum is None and matches is None:
+    has_no_nul = shape.type_name == "string" and constraints.get("pattern") != ""
+    if smallest is None and largest is None and enum is None and matches is None and not has_no_nul:
         return anything_goes
     measure: Callable[[Any], Any] = _itself if shape.type_name in _NUMBERS else len
 
@@ -163,6 +167,8 @@ def _bounds(shape: Shape, constraints: Mapping[str, Any]) -> Check:
             return broken("max", value, largest)
         if matches is not None and matches(value) is None:
             return broken("pattern", value, constraints["pattern"])
+        if has_no_nul and "\0" in value:
+            return broken("pattern", value, _NO_NUL)
         if enum is not None and value not in enum:
             return broken("enum", value, tuple(constraints["enum"]))
         return ()

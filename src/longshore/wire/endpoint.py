@@ -32,6 +32,8 @@ MAX_BODY = 4 * 1024 * 1024
 #: How much of a body that is too large is still read and dropped, so that its sender gets to see the answer.
 MAX_DROPPED = 64 * 1024 * 1024
 
+_UNAVAILABLE = "ServiceUnavailable"
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,7 +42,7 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: (method, raw path, raw query, headers by lower-case name, body, names the signature may be scoped to, the address it
 #: came from) -> who signed the request. Raises AwsError.
-Authenticate = Callable[[str, str, str, Mapping[str, str], bytes, frozenset[str], str], Caller]
+Authenticate = Callable[[str, str, str, Mapping[str, str], bytes, frozenset[str], str], Awaitable[Caller]]
 
 
 class ClientGoneError(Exception):
@@ -112,11 +114,14 @@ class Endpoint:
         *,
         now: Callable[[], float],
         observer: Observer | None = None,
+        passing: tuple[type[Exception], ...] = (),
     ) -> None:
+        """`passing` are errors of what is behind us that pass by themselves: the client is asked to try again."""
         self._authenticate = authenticate
         self._authorize = authorize
         self._now = now
         self._observer = observer or Observer()
+        self._passing = passing
         self._json = AwsJson(services)
         self._protocols: tuple[Protocol, ...] = (RpcV2Cbor(services), self._json, AwsQuery(services))
         self._checks = {service.model.service_name: Checks(service.overlay) for service in services}
@@ -146,6 +151,11 @@ class Endpoint:
             failure = error
             if error.status >= 500:
                 log.error("request_failed", request_id=known.id, target=asked, code=error.code, reason=error.message)
+        except self._passing as error:
+            log.error("request_failed", request_id=known.id, target=asked, code=_UNAVAILABLE, reason=str(error))
+            failure = AwsError(
+                _UNAVAILABLE, f"Try again: what this server needs for its answer is away. {known.id}", 503
+            )
         except Exception:
             log.exception("request_failed", request_id=known.id, target=asked, code="InternalFailure")
             failure = AwsError("InternalFailure", f"The server failed; its log says why under {known.id}.", 500)
@@ -156,7 +166,7 @@ class Endpoint:
 
     async def _answer(self, known: _Known, operation: _Operation, request: Request, receive: Receive) -> bytes:
         _require_content_type(operation.codec, request)
-        caller = self._authenticate(
+        caller = await self._authenticate(
             request.method,
             request.path,
             request.query,
@@ -178,7 +188,7 @@ class Endpoint:
         # What may be done depends on what it is done to. A caller who may not is told so before anything else: what is
         # wrong with the values of an input could tell of things that are none of its business.
         known.given = given = _decoded(operation, request)
-        self._authorize(call, given)
+        await self._authorize(call, given)
         _check(operation, given)
         if operation.handler is None:
             raise AwsError("OperationNotSupportedException", f"{call.operation} is not supported yet by this server.")

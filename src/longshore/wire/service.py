@@ -106,7 +106,7 @@ Explainer = Callable[[OperationModel, Violation], AwsError]
 
 #: May this caller do this to what the input names? Raises AwsError when not. The input is of the right types, but its
 #: constraints are not checked yet.
-Authorizer = Callable[[Call, Mapping[str, Any]], None]
+Authorizer = Callable[[Call, Mapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,8 +42,10 @@ class Answer(NamedTuple):
 class Plane:
     """A control plane, and the loop it is served on."""
 
-    def __init__(self, control: ControlPlane, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, control: ControlPlane, loop: asyncio.AbstractEventLoop, *, is_embedded: bool = True) -> None:
         self.control = control
+        #: Whether its database is SQLite.
+        self.is_embedded = is_embedded
         self._loop = loop
         self._signing_keys: dict[tuple[str, str, str], bytes] = {}
 
@@ -131,10 +133,10 @@ class Plane:
 
 
 @contextmanager
-def plane(folder: Path) -> Iterator[Plane]:
+def plane(folder: Path, *, database_url: str | None = None) -> Iterator[Plane]:
     loop = asyncio.new_event_loop()
-    control = build(Settings(data_dir=folder / "data"), port=1)
-    yield Plane(control, loop)
+    control = build(Settings(data_dir=folder / "data", database_url=database_url), port=1)
+    yield Plane(control, loop, is_embedded=database_url is None)
     control.store.close()
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

@@ -31,6 +31,14 @@ CALLER = Caller(account="000000000000", region="us-east-1", arn="arn:aws:iam::00
 CODEDEPLOY = models.load("codedeploy")
 
 
+async def known(*_request: Any) -> Caller:
+    return CALLER
+
+
+async def allowed(*_call: Any) -> None:
+    pass
+
+
 class Server:
     """A uvicorn on a loopback port, and what its handlers saw."""
 
@@ -39,7 +47,7 @@ class Server:
         self.polls_cancelled = threading.Event()
         self.polling = threading.Event()
         services = [self._codedeploy(), self._commands(), self._longshore(), self._iam()]
-        endpoint = Endpoint(services, lambda *_request: CALLER, lambda *_call: None, now=time.time)
+        endpoint = Endpoint(services, known, allowed, now=time.time)
         router = Router(endpoint, {"s3": elsewhere}, elsewhere)
         config = uvicorn.Config(
             router, host="127.0.0.1", port=0, loop="uvloop", http="httptools", log_level="error", access_log=False

@@ -87,9 +87,13 @@ class Running:
     clock: Clock = field(default_factory=Clock)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    store = Store(sqlite_url(tmp_path_factory.mktemp("store") / "longshore.db"), Wakeup())
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    if request.param == "sqlite":
+        database = sqlite_url(tmp_path_factory.mktemp("store") / "longshore.db")
+    else:
+        database = request.getfixturevalue("cluster").database()
+    store = Store(database, Wakeup())
     clock = Clock()
     model = ServiceModel(Loader().load_service_model("codedeploy", "service-2"), "codedeploy")
     roomy, tight = (_endpoint(model, store, limits, clock) for limits in (Limits(), TIGHT_LIMITS))
@@ -118,10 +122,14 @@ def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -
         target_prefixes=frozenset({"CodeDeploy_20141006"}),
         overlay=constraint_errors.OVERLAY,
     )
-    return Endpoint([service], _authenticate, lambda *_call: None, now=lambda: clock.now)
+    return Endpoint([service], _authenticate, _allow, now=lambda: clock.now)
 
 
-def _authenticate(
+async def _allow(*_call: Any) -> None:
+    pass
+
+
+async def _authenticate(
     method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, signed_for: frozenset[str], source: str
 ) -> Caller:
     return Caller(account=ACCOUNT, region=_region(headers["authorization"]), arn=CALLER, access_key_id="AKIDTEST")

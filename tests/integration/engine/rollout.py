@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Any
+
+from sqlalchemy.engine import URL
 
 from longshore.api import (
     applications,
@@ -27,7 +28,7 @@ from longshore.engine.tick import World, tick
 from longshore.providers.ports import TransientError
 from longshore.store import deployments as deployment_rows
 from longshore.store import targets
-from longshore.store.database import Store, Transaction, sqlite_url
+from longshore.store.database import Store, Transaction
 from longshore.store.wakeup import Wakeup
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Caller
@@ -63,8 +64,10 @@ class Alarms:
 class Rollout:
     """One application and group, some hosts, and a clock that moves when it is told to."""
 
-    def __init__(self, folder: Path, *, hosts: int, minimum: Mapping[str, Any] | str, now: float = 1_000_000.0) -> None:
-        self.store = Store(sqlite_url(folder / "rollout.db"), Wakeup())
+    def __init__(
+        self, database: URL, *, hosts: int, minimum: Mapping[str, Any] | str, now: float = 1_000_000.0
+    ) -> None:
+        self.store = Store(database, Wakeup())
         self.alarms = Alarms()
         self.world = World(
             store=self.store,

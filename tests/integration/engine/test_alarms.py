@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 
 from longshore.api import deployment_groups
 from longshore.domain.alarms import AlarmState
@@ -27,8 +27,8 @@ def watching(*, ignore: bool = False) -> dict[str, Any]:
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
-    made = Rollout(tmp_path, hosts=3, minimum="CodeDeployDefault.OneAtATime")
+def rollout(database: URL) -> Iterator[Rollout]:
+    made = Rollout(database, hosts=3, minimum="CodeDeployDefault.OneAtATime")
     made.alarms.now = dict(CALM)
     configure(made, alarmConfiguration=watching())
     yield made

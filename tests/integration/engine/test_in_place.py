@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from longshore.engine import apply as engine_apply
 from longshore.engine import tick as engine_tick
 from longshore.store import deployments as deployment_rows
 from longshore.wire.service import AwsError
+from tests.conftest import Databases
 from tests.integration.engine.rollout import REVISION, SCOPE, Rollout
 
 HALF, ALL, ONE = (f"CodeDeployDefault.{name}" for name in ("HalfAtATime", "AllAtOnce", "OneAtATime"))
@@ -22,11 +22,11 @@ OTHER = {"revisionType": "S3", "s3Location": {"bucket": "releases", "key": "shop
 
 
 @pytest.fixture
-def rollout_of(tmp_path: Path) -> Iterator[Any]:
+def rollout_of(databases: Databases) -> Iterator[Any]:
     made: list[Rollout] = []
 
     def make(hosts: int, minimum: Any) -> Rollout:
-        made.append(Rollout(tmp_path, hosts=hosts, minimum=minimum))
+        made.append(Rollout(databases(), hosts=hosts, minimum=minimum))
         return made[-1]
 
     yield make

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.ids import Scope
@@ -20,8 +20,8 @@ from tests.integration.engine.rollout import LEASE, Bundles, Rollout
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
-    made = Rollout(tmp_path, hosts=2, minimum="CodeDeployDefault.HalfAtATime")
+def rollout(database: URL) -> Iterator[Rollout]:
+    made = Rollout(database, hosts=2, minimum="CodeDeployDefault.HalfAtATime")
     made.deploy()
     yield made
     made.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import URL
 
 from longshore.api import deployment_groups, deployments
 from longshore.domain.deployment import ScriptCode
@@ -18,8 +18,8 @@ ON_STOP = {"enabled": True, "events": ["DEPLOYMENT_STOP_ON_REQUEST"]}
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Iterator[Rollout]:
-    made = Rollout(tmp_path, hosts=2, minimum="CodeDeployDefault.OneAtATime")
+def rollout(database: URL) -> Iterator[Rollout]:
+    made = Rollout(database, hosts=2, minimum="CodeDeployDefault.OneAtATime")
     yield made
     made.close()
 
@@ -148,8 +148,8 @@ def test_without_an_earlier_success_it_says_why_nothing_happens(rollout: Rollout
     assert listed(rollout) == [failed]
 
 
-def test_what_touched_no_host_is_not_undone(tmp_path: Path) -> None:
-    rollout = Rollout(tmp_path, hosts=0, minimum="CodeDeployDefault.OneAtATime")
+def test_what_touched_no_host_is_not_undone(database: URL) -> None:
+    rollout = Rollout(database, hosts=0, minimum="CodeDeployDefault.OneAtATime")
     failed = rollout.deploy(REVISION, autoRollbackConfiguration=ON_FAILURE)
     rollout.tick()
     assert rollout.info["errorInformation"]["code"] == "NO_INSTANCES"

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 
 from longshore.domain.audit import BrokenChainError, Entry, Head, Outcome
 from longshore.store import audit, server_secrets
-from longshore.store.database import Store, Transaction, sqlite_url
+from longshore.store.database import Store, Transaction
 from longshore.store.wakeup import Wakeup
 
 ACCOUNT = "000000000000"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "longshore.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store(sqlite_url(path), Wakeup())
-    yield opened
-    opened.close()
 
 
 def entry(name: str, *, account: str = ACCOUNT, time: float = 1.5, outcome: Outcome = Outcome.SUCCEEDED) -> Entry:
@@ -61,11 +48,30 @@ def tamper(store: Store, statement: str) -> None:
     """What somebody with the database in hand can do, once the guard is out of the way."""
 
     def work(tx: Transaction) -> None:
-        for verb in ("update", "delete"):
-            tx.execute(text(f"DROP TRIGGER IF EXISTS audit_records_no_{verb}"))
+        if is_sqlite(tx):
+            for verb in ("update", "delete"):
+                tx.execute(text(f"DROP TRIGGER audit_records_no_{verb}"))
+        else:
+            tx.execute(text("DROP TRIGGER audit_records_append_only ON audit_records"))
         tx.execute(text(statement))
 
     store.write(work)
+
+
+def is_sqlite(tx: Transaction) -> bool:
+    return tx.connection.dialect.name == "sqlite"
+
+
+def break_records(tx: Transaction) -> None:
+    """Let no record be written any more."""
+    if is_sqlite(tx):
+        statement = "CREATE TRIGGER full BEFORE INSERT ON audit_records BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        tx.execute(text(statement))
+        return
+    tx.execute(
+        text("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk full'; END $$")
+    )
+    tx.execute(text("CREATE TRIGGER broken BEFORE INSERT ON audit_records FOR EACH ROW EXECUTE FUNCTION fail()"))
 
 
 def test_a_change_and_its_record_are_committed_together_or_not_at_all(store: Store) -> None:
@@ -88,15 +94,15 @@ def test_a_change_and_its_record_are_committed_together_or_not_at_all(store: Sto
 
 def test_a_change_whose_record_cannot_be_written_is_not_made(store: Store) -> None:
     store.write(lambda tx: change(tx, "first"))
-    tamper(store, "CREATE TRIGGER full BEFORE INSERT ON audit_records BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    store.write(break_records)
     with pytest.raises(Exception, match="disk full"):
         store.write(lambda tx: change(tx, "second"))
     assert store.read(lambda tx: server_secrets.find(tx, "second")) is None
     assert names(store) == ["first"]
 
 
-def test_writers_on_several_replicas_form_one_chain(path: Path, store: Store) -> None:
-    replicas = [store, *(Store(sqlite_url(path), Wakeup()) for _ in range(3))]
+def test_writers_on_several_replicas_form_one_chain(database: URL, store: Store) -> None:
+    replicas = [store, *(Store(database, Wakeup()) for _ in range(3))]
 
     def write(number: int) -> None:
         for again in range(25):
@@ -127,8 +133,12 @@ def test_every_account_has_a_chain_of_its_own(store: Store) -> None:
     assert store.read(lambda tx: audit.verify(tx, "222222222222")).sequence == 0
 
 
-@pytest.mark.parametrize("statement", ["UPDATE audit_records SET count = 2", "DELETE FROM audit_records"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_records SET count = 2", "DELETE FROM audit_records", "TRUNCATE audit_records"]
+)
 def test_the_database_itself_refuses_to_alter_a_record(store: Store, statement: str) -> None:
+    if statement.startswith("TRUNCATE") and store.read(is_sqlite):
+        return  # no statement that SQLite has
     store.write(lambda tx: change(tx, "one"))
     with pytest.raises(DatabaseError, match="never changed or deleted"):
         store.write(lambda tx: tx.execute(text(statement)))

@@ -225,7 +225,7 @@ def test_a_page_of_deployments_is_read_by_an_index(
     try:
         store.read(
             lambda tx: deployments.page(
-                Explaining(tx.connection),
+                Explaining(tx.connection, lambda connection: connection.connection.cursor()),
                 HERE,
                 group_id=group_id,
                 statuses=statuses,

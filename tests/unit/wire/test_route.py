@@ -25,7 +25,11 @@ def named(name: str) -> Any:
     return app
 
 
-def refuse(*_request: Any) -> Caller:
+async def allowed(*_call: Any) -> None:
+    pass
+
+
+async def refuse(*_request: Any) -> Caller:
     raise AwsError("MissingAuthenticationTokenException", "unsigned", 403)
 
 
@@ -37,7 +41,7 @@ def router() -> Router:
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
     )
-    endpoint = Endpoint([service], refuse, lambda *_call: None, now=lambda: 0.0)
+    endpoint = Endpoint([service], refuse, allowed, now=lambda: 0.0)
     return Router(
         endpoint,
         {"s3": named("s3"), "ec2": named("ec2")},
@@ -136,7 +140,7 @@ def test_what_is_not_http_goes_to_the_fallback() -> None:
     async def fallback(scope: Scope, _receive: Receive, _send: Send) -> None:
         heard.append(scope["type"])
 
-    app = Router(Endpoint([], refuse, lambda *_call: None, now=lambda: 0.0), {}, fallback)
+    app = Router(Endpoint([], refuse, allowed, now=lambda: 0.0), {}, fallback)
     asyncio.run(app({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert heard == ["lifespan"]
 

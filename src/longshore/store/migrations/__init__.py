@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from alembic import command
 from alembic.config import Config
@@ -11,51 +12,72 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
-
-class NewerSchemaError(Exception):
-    """The database was written by a newer Longshore."""
+from longshore.store.errors import NewerSchemaError
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest schema this code knows, in one transaction a step.
+class _Dialect(Protocol):
+    def after_upgrade(self, connection: Connection) -> None: ...
+
+
+def upgrade(writing: Engine, dialect: _Dialect) -> tuple[str | None, str]:
+    """Bring the database to the newest schema this code knows, all steps or none; returns from which, and to which.
+
+    A transaction of `writing` is the only one that writes: servers that start together take their turns.
 
     Raises:
         NewerSchemaError: the database is at a step this code does not know; nothing was changed.
     """
-    config = _config()
-    script = ScriptDirectory.from_config(config)
-    with engine.connect() as connection:
-        with connection.begin():
-            at = MigrationContext.configure(connection).get_current_revision()
-        if at == script.get_current_head():
-            return
-        known = {step.revision for step in script.walk_revisions()}
-        if at is not None and at not in known:
-            raise NewerSchemaError(
-                f"The database is at schema {at}, which this version of Longshore does not know. "
-                "Start the version that wrote it, or a newer one."
-            )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    with writing.connect() as connection, connection.begin():
+        before = current(connection)
+        after = require_known(before)
+        if before != after:
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            dialect.after_upgrade(connection)
+    return before, after
+
+
+def require_known(schema: str | None) -> str:
+    """The newest step this code knows; raises NewerSchemaError unless it knows `schema` too."""
+    known = {step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if schema is not None and schema not in known:
+        raise _newer(schema)
+    return newest()
+
+
+def require_current(schema: str) -> None:
+    """Raise NewerSchemaError unless this is the very step this code was made for."""
+    if schema != newest():
+        raise _newer(schema)
+
+
+def current(connection: Connection) -> str | None:
+    """The step the database is at; None where it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the database is at the newest schema this code knows."""
-    return MigrationContext.configure(connection).get_current_revision() == _newest()
+    return current(connection) == newest()
+
+
+def _newer(schema: str) -> NewerSchemaError:
+    return NewerSchemaError(
+        f"The database is at schema {schema}, which this version of Longshore does not know. "
+        "Start the version that wrote it, or a newer one."
+    )
 
 
 @cache
-def _newest() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def newest() -> str:
+    """The newest step this code knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
 
 
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
-
-
-def require_known(revision: str) -> None:
-    """Raise NewerSchemaError unless this code knows how to bring a database up from this schema."""
-    if revision not in {step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()}:
-        raise NewerSchemaError(f"It is at schema {revision}, which this version of Longshore does not know.")

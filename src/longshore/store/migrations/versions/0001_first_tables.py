@@ -98,7 +98,11 @@ def upgrade() -> None:
             batch_op.f("ix_deployments_group_id_create_time_id"), ["group_id", "create_time", "id"], unique=False
         )
         batch_op.create_index(
-            "ix_deployments_wake_at", ["wake_at"], unique=False, sqlite_where=sa.text("wake_at IS NOT NULL")
+            "ix_deployments_wake_at",
+            ["wake_at"],
+            unique=False,
+            sqlite_where=sa.text("wake_at IS NOT NULL"),
+            postgresql_where=sa.text("wake_at IS NOT NULL"),
         )
 
     op.create_table(
@@ -220,8 +224,8 @@ def upgrade() -> None:
         sa.Column("command", sa.String(length=8), nullable=False),
         sa.Column("attempt", sa.String(length=32), nullable=False),
         sa.Column("deadline", sa.Float(), nullable=True),
-        sa.Column("halted", sa.Boolean(), server_default=sa.text("0"), nullable=False),
-        sa.Column("forgives_stop_failures", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("halted", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("forgives_stop_failures", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("last_updated", sa.Float(), nullable=True),
         sa.Column("events", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -235,6 +239,7 @@ def upgrade() -> None:
             ["deployment_id", "deadline"],
             unique=False,
             sqlite_where=sa.text("deadline IS NOT NULL"),
+            postgresql_where=sa.text("deadline IS NOT NULL"),
         )
         batch_op.create_index(
             batch_op.f("ix_targets_deployment_id_status_turn_target_id"),
@@ -242,7 +247,13 @@ def upgrade() -> None:
             unique=False,
         )
         batch_op.create_index(batch_op.f("ix_targets_host_deployment_id"), ["host", "deployment_id"], unique=False)
-        batch_op.create_index("ix_targets_ready", ["host"], unique=False, sqlite_where=sa.text("command = 'ready'"))
+        batch_op.create_index(
+            "ix_targets_ready",
+            ["host"],
+            unique=False,
+            sqlite_where=sa.text("command = 'ready'"),
+            postgresql_where=sa.text("command = 'ready'"),
+        )
 
     op.create_table(
         "group_instances",

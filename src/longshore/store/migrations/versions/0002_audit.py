@@ -53,3 +53,7 @@ def upgrade() -> None:
             "CREATE TRIGGER audit_records_append_only BEFORE UPDATE OR DELETE ON audit_records"
             " FOR EACH ROW EXECUTE FUNCTION audit_records_refuse()"
         )
+        op.execute(
+            "CREATE TRIGGER audit_records_never_emptied BEFORE TRUNCATE ON audit_records"
+            " EXECUTE FUNCTION audit_records_refuse()"
+        )

@@ -1,0 +1,52 @@
+"""What the store asks of a database: everything that differs from one to the other stands behind this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from longshore.store.wakeup import Topic, Wakeup
+
+#: `Transaction.hot`.
+Hot = Callable[..., Any]
+
+
+class Relay(Protocol):
+    """Carries other replicas' hints to this process until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    """One kind of database. `sqlite.SQLite` and `postgresql.PostgreSQL` are the two there are."""
+
+    #: Whether a statement waits for a network: then none may run on the event loop.
+    is_remote: bool
+    #: Reads the schema's step, and the receipt of a write: what `was_committed` is asked by, NULL where nobody asks.
+    opening: str
+
+    def writing(self) -> Engine:
+        """Connections whose transactions are the only writing ones of all replicas."""
+
+    def reading(self) -> Engine:
+        """Connections whose transactions see one state of the rows."""
+
+    def cursor(self, connection: Connection) -> Any:
+        """The driver's cursor, taking SQL with `?` marks."""
+
+    def is_away(self, error: BaseException, /) -> bool:
+        """Whether this error says that the database is out of reach or busy for now, and nothing of the work."""
+
+    def was_committed(self, writing: Engine, receipt: str) -> bool:
+        """Whether a transaction whose commit got no answer was made. Raises what `is_away` knows."""
+
+    def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
+        """Have the other replicas told of these topics if the transaction is committed."""
+
+    def relay(self, wakeup: Wakeup) -> Relay | None:
+        """Begin to carry the other replicas' hints to `wakeup`; None where there can be no others."""
+
+    def after_upgrade(self, connection: Connection) -> None:
+        """Finish what a step of the schema has begun, in its transaction."""

@@ -1,0 +1,147 @@
+"""PostgreSQL: one database for any number of servers."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import time
+from collections.abc import Collection
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from longshore.store.dialect import Hot
+from longshore.store.errors import UnfitDatabaseError
+from longshore.store.relay import NotifyRelay, payloads
+from longshore.store.wakeup import Topic, Wakeup
+
+#: The lock that every write transaction of every replica takes first (docs/decisions/0009).
+_WRITERS_LOCK = 0x4C6F6E67
+#: Bounds of every session, milliseconds. A server that was frozen inside a transaction loses it, and the lock with it.
+_BOUNDS = {
+    "idle_in_transaction_session_timeout": 10_000,
+    "lock_timeout": 30_000,
+    "statement_timeout": 50_000,
+}
+#: A connection that cannot be made, or over which nothing comes any more, is given up after seconds, not hours.
+_CONNECTING: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+#: How long a commit that got no answer is asked after, seconds.
+_ASK_FOR = 15.0
+_ASK_EVERY = 0.2
+
+
+class PostgreSQL:
+    """See `dialect.Dialect`.
+
+    Transactions are begun by us and not by the driver, so that one message begins a transaction and takes its lock.
+    """
+
+    is_remote = True
+    opening = "SELECT version_num, pg_current_xact_id()::text FROM alembic_version"
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg")
+        #: Who we are among the replicas: our own hints need not come back to us.
+        self._name = secrets.token_hex(4)
+
+    def writing(self) -> Engine:
+        return self._engine(f"BEGIN; SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
+
+    def reading(self) -> Engine:
+        return self._engine("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", connections=16)
+
+    def _engine(self, begin: str, *, connections: int) -> Engine:
+        engine = create_engine(
+            self._url,
+            pool_size=connections,
+            max_overflow=2,
+            pool_timeout=10,
+            connect_args={"autocommit": True, "application_name": "longshore", **_CONNECTING},
+        )
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()))
+
+        @event.listens_for(engine, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def cursor(self, connection: Connection) -> Any:
+        driver: Any = connection.connection.driver_connection
+        return _MarkedCursor(driver)
+
+    def is_away(self, error: BaseException) -> bool:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeoutError))
+
+    def was_committed(self, writing: Engine, receipt: str) -> bool:
+        until = time.monotonic() + _ASK_FOR
+        while True:
+            try:
+                # Begun under the writers' lock: whatever the transaction came to, it is over.
+                with writing.connect() as connection, connection.begin():
+                    cursor = self.cursor(connection).execute("SELECT pg_xact_status(?::xid8)", (receipt,))
+                    return bool(cursor.fetchone()[0] == "committed")
+            except Exception as error:
+                if not self.is_away(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_ASK_EVERY)
+
+    def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
+        messages = payloads(self._name, topics)
+        hot("SELECT pg_notify('longshore', message) FROM unnest(?::text[]) AS message", (messages,))
+
+    def relay(self, wakeup: Wakeup) -> NotifyRelay:
+        # SQLAlchemy's spelling of the URL with what libpq wants to hear besides.
+        arguments = self._engine("", connections=1).dialect.create_connect_args(self._url)[1]
+        return NotifyRelay({**arguments, "application_name": "longshore", **_CONNECTING}, self._name, wakeup)
+
+    def after_upgrade(self, connection: Connection) -> None:
+        """Have every text ordered by its bytes, and of any length, as SQLite has it.
+
+        Lists are ordered and paged by names: an order that depends on the database's language would be another on
+        each installation. Lengths are the API's to check, with the API's own errors.
+        """
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise UnfitDatabaseError(
+                f"The database's encoding is {encoding}, and Longshore needs UTF8. Make another with: "
+                "createdb --encoding UTF8 --template template0 NAME"
+            )
+        columns = connection.exec_driver_sql(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+            " AND data_type IN ('character varying', 'text') AND table_name <> 'alembic_version'"
+            " AND (data_type <> 'text' OR collation_name IS DISTINCT FROM 'C')"
+        ).all()
+        by_table: dict[str, list[str]] = {}
+        for table, column in columns:
+            by_table.setdefault(table, []).append(f'ALTER COLUMN "{column}" TYPE text COLLATE "C"')
+        for table, changes in by_table.items():
+            connection.exec_driver_sql(f'ALTER TABLE "{table}" {", ".join(changes)}')
+
+
+class _MarkedCursor(psycopg.Cursor[Any]):
+    """A cursor that takes the store's `?` marks."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        # Without parameters the driver leaves the text as it is, percent signs and all.
+        return super().execute(_marked(query), params, **options) if params else super().execute(query, **options)
+
+
+@functools.lru_cache(maxsize=512)
+def _marked(sql: str) -> bytes:
+    """The same with the driver's marks; our statements hold no other question marks."""
+    return sql.replace("%", "%%").replace("?", "%s").encode()

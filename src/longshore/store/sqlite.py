@@ -1,0 +1,74 @@
+"""SQLite: the embedded database, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+from longshore.store.dialect import Hot
+from longshore.store.wakeup import Topic, Wakeup
+
+#: How long a statement may wait for another process's lock, milliseconds.
+_BUSY_TIMEOUT_MS = 10_000
+
+
+class SQLite:
+    """See `dialect.Dialect`. The write-ahead log keeps readers off the writer's way, and full durability is kept."""
+
+    is_remote = False
+    opening = "SELECT version_num, NULL FROM alembic_version"
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+
+    def writing(self) -> Engine:
+        return self._engine(begin="BEGIN IMMEDIATE")
+
+    def reading(self) -> Engine:
+        return self._engine(begin="BEGIN")
+
+    def _engine(self, *, begin: str) -> Engine:
+        engine = create_engine(self._url, pool_size=8, max_overflow=8)
+
+        @event.listens_for(engine, "connect")
+        def configure(connection: Any, _record: Any) -> None:
+            # Python's driver must not begin transactions by itself: we say which kind we want.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in (
+                f"busy_timeout={_BUSY_TIMEOUT_MS}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "cache_size=-16000",
+                "temp_store=MEMORY",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def start(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def cursor(self, connection: Connection) -> Any:
+        return connection.connection.cursor()
+
+    def is_away(self, _error: BaseException) -> bool:
+        return False
+
+    def was_committed(self, writing: Engine, receipt: str) -> bool:
+        raise NotImplementedError("a commit to a file is answered")
+
+    def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
+        """Nobody else uses the file."""
+
+    def relay(self, wakeup: Wakeup) -> None:
+        """Nobody else uses the file."""
+
+    def after_upgrade(self, connection: Connection) -> None:
+        """A step says all there is."""
