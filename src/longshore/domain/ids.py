@@ -16,7 +16,13 @@ _SECRET_LETTERS = string.ascii_letters + string.digits + "+/"
 
 def new_deployment_id() -> str:
     """A fresh deployment id, ``d-`` and nine capitals or digits."""
-    return "d-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(9))
+    # One draw for all nine: each draw asks the kernel.
+    number = secrets.randbelow(len(_ID_LETTERS) ** 9)
+    letters = ""
+    for _ in range(9):
+        number, letter = divmod(number, len(_ID_LETTERS))
+        letters += _ID_LETTERS[letter]
+    return f"d-{letters}"
 
 
 def new_id() -> str:

@@ -34,9 +34,8 @@ class Observing(Observer):
         self._metrics.answered(answer.service, answer.operation, answer.code, answer.seconds)
         # Looks and the reports of agents are most of all calls, and say little.
         if answer.error is None:
-            is_change = answer.operation in self._changes
-            level = logging.INFO if is_change else logging.DEBUG
-            if is_change or log.is_enabled_for(level):
+            level = logging.INFO if answer.operation in self._changes else logging.DEBUG
+            if log.is_enabled_for(level):
                 log.log(level, "request", **request_line(answer))
 
     async def refused(self, answer: Answered) -> None:

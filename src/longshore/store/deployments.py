@@ -409,9 +409,7 @@ def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) 
 
 def group_health(tx: Transaction, group_id: str) -> dict[str, tuple[bool, str | None]]:
     """What the group knows of each host: healthy, and the identity of the revision it runs."""
-    rows = tx.execute(
-        select(group_instances.c.target_id, group_instances.c.healthy, group_instances.c.revision_identity).where(
-            group_instances.c.group_id == group_id
-        )
-    )
+    rows = tx.hot(
+        "SELECT target_id, healthy, revision_identity FROM group_instances WHERE group_id = ?", (group_id,)
+    ).fetchall()
     return {row[0]: (bool(row[1]), row[2]) for row in rows}
