@@ -43,6 +43,13 @@ def register_on_premises_instance(call: Call, asked: RegisterOnPremisesInstanceI
         raise AwsError(
             "MultipleIamArnsProvidedException", f"{name} has an iamUserArn and an iamSessionArn; give only one."
         )
+    arn = user or session or ""
+    if arn.split(":")[4] != call.scope.account:
+        # Whoever registers a host may deploy to it: another account's is that account's to register.
+        raise AwsError(
+            "InvalidIamUserArnException" if user else "InvalidIamSessionArnException",
+            f"{arn} is of another account; a host of {call.scope.account} signs as one of its users or sessions.",
+        )
     known = instances.find(call.tx, call.scope, name)
     if known is not None and known.is_registered:
         raise AwsError(
@@ -53,7 +60,7 @@ def register_on_premises_instance(call: Call, asked: RegisterOnPremisesInstanceI
     if other is not None:
         raise AwsError(
             "IamUserArnAlreadyRegisteredException" if user else "IamSessionArnAlreadyRegisteredException",
-            f"{user or session} is registered for the on-premises instance {other.name} already.",
+            f"{arn} is registered for the on-premises instance {other.name} already.",
         )
     instances.register(call.tx, call.scope, name=name, iam_user_arn=user, iam_session_arn=session, now=call.now)
 

@@ -324,6 +324,21 @@ def test_a_deployment_does_not_bring_its_hosts_another_accounts_bundle(lands: di
     }
 
 
+def test_no_account_makes_anothers_hosts_its_own(lands: dict[tuple[str, str], Land]) -> None:
+    """Whoever registers a host deploys to it, as root: by naming another account's users nobody gets at its hosts."""
+    for account, other in ((OURS, THEIRS), (THEIRS, OURS)):
+        for region in (EAST, WEST):
+            for code, given in (
+                ("InvalidIamUserArnException", {"iamUserArn": f"arn:aws:iam::{other}:user/web"}),
+                ("InvalidIamSessionArnException", {"iamSessionArn": f"arn:aws:sts::{other}:assumed-role/hosts/web"}),
+            ):
+                asked = {"instanceName": "stolen", **given}
+                tried = lands[account, EAST].owner.tries(
+                    "codedeploy", "RegisterOnPremisesInstance", asked, region=region
+                )
+                assert tried[0] == code, tried
+
+
 def what_a_host_is_given(land: Land, bucket: str) -> tuple[int, bytes]:
     """Deploy from `bucket` to a new host of `land`: what the URL in its specification opens."""
     deploy, name = land.client("codedeploy"), f"reads-{bucket}"
