@@ -67,6 +67,9 @@ def live_through_everything(plane: ControlPlane) -> list[str]:
         ]
     )
 
+    token = json.loads(plane.run("longshore", "tokens", "create", "--output", "json").stdout)
+    secrets.append(str(token).partition("lsenroll1.")[2].split("'")[0].split(".")[1])
+
     # A session that is refused, and every signature that the CLI makes for it.
     environ, plane.environ = (
         plane.environ,

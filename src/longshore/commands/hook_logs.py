@@ -77,6 +77,12 @@ class HookLogs:
         if chunks := self._waiting.pop(event, None):
             self._write(chunks)
 
+    def close(self) -> None:
+        """Write what waits, for the server is stopping."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._write_all()
+
     def _keep(self, command: HostCommand, kept: _Kept, name: str, asked: dict[str, Any], now: float) -> None:
         # No database of ours stores a NUL.
         text, dropped = asked["text"].replace("\0", "\N{REPLACEMENT CHARACTER}"), asked.get("droppedLines", 0)

@@ -49,8 +49,9 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         ),
         rf"\1{MARK}@",
     ),
-    # Secrets that are known by their form: GitHub's tokens, ours for metrics, JSON web tokens.
+    # Secrets that are known by their form: GitHub's tokens, ours for metrics and enrolling, JSON web tokens.
     (re.compile(r"(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|lsm_[A-Za-z0-9_-]{16,})"), MARK),
+    (re.compile(r"\blsenroll\d\.[A-Za-z0-9_.-]+"), MARK),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MARK),
     # The secret of an access key has forty letters, digits, + and /, and no name has both cases and one of the others.
     (

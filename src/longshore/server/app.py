@@ -104,6 +104,7 @@ class ControlPlane:
     store: Store
     app: ASGIApp
     waiting: Waiting
+    hook_logs: HookLogs
     engine: Runner
     readiness: Readiness
     refusals: Refusals
@@ -188,6 +189,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         store=store,
         app=Router(endpoint, {"s3": s3}, fallback=s3, pages=pages(readiness, metrics.registry, metrics_token)),
         waiting=waiting,
+        hook_logs=logs,
         engine=engine,
         readiness=readiness,
         refusals=refusals,

@@ -58,6 +58,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
             async with plane.refusals.watching(), _renewed(certificate):
                 yield
         finally:
+            plane.hook_logs.close()
             is_stuck = not await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)
 

@@ -130,3 +130,17 @@ def test_a_server_that_was_started_again_knows_how_far_it_was(
     assert running.tell(1, "after\n")
     running.agent.complete(running.command)
     assert [entry["text"] for entry in running.entries()] == ["before\n", "after\n"]
+
+
+def test_a_server_that_is_asked_to_stop_writes_what_it_has_taken(
+    own_plane: ControlPlane, tmp_path: Path, shop_of: Callable[..., Shop]
+) -> None:
+    """Taken and not written yet: the agent believes that it is kept, and would not tell it again."""
+    host = Host(name="talks", folder=tmp_path / "host", plane=own_plane)
+    running = Running(shop_of(own_plane, [host]), own_plane, host)
+    running.agent.acknowledge(running.command)
+    for sequence in range(3):
+        running.tell(sequence, f"line {sequence}\n")
+    assert own_plane.stop() == 0
+    own_plane.start()
+    assert "".join(entry["text"] for entry in running.entries()) == "line 0\nline 1\nline 2\n"

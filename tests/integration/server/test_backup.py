@@ -17,6 +17,7 @@ from longshore.server.backup import BackupError, back_up
 from longshore.server.restore import restore
 from longshore.store import snapshot
 from longshore.store.database import Store, sqlite_url
+from longshore.store.migrations import NewerSchemaError
 from longshore.store.wakeup import Wakeup
 
 
@@ -163,6 +164,27 @@ def test_what_is_no_whole_backup_is_refused_and_changes_nothing(
         restore(rewritten(backup, change), tmp_path / "other", nothing, replace=True)
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["lock"]
     assert not (tmp_path / "escaped").exists()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path, backup: Path) -> None:
+    """As another version would have written it, sums and all."""
+    newer = tmp_path / "newer.db"
+
+    def change(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+        if member.name == "longshore.db":
+            newer.write_bytes(data)
+            with contextlib.closing(sqlite3.connect(newer, isolation_level=None)) as database:
+                database.execute("UPDATE alembic_version SET version_num = '9999'")
+            data = newer.read_bytes()
+        if member.name == "SHA256SUMS":
+            others = [line for line in data.decode().splitlines(keepends=True) if not line.endswith("longshore.db\n")]
+            digest = hashlib.sha256(newer.read_bytes()).hexdigest()
+            data = "".join([f"{digest}  longshore.db\n", *others]).encode()
+        return member, data
+
+    with pytest.raises(NewerSchemaError, match="9999"):
+        restore(rewritten(backup, change), tmp_path / "other", nothing, replace=False)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])

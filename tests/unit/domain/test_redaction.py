@@ -174,6 +174,12 @@ def test_long_hostile_lines_are_read_in_linear_time() -> None:
         redacted(piece * (200_000 // len(piece)))
 
 
+def test_an_enrollment_token_goes_whole() -> None:
+    secret = secrets.token_urlsafe(32)
+    line = f"cannot use lsenroll1.ABCDEFGHIJKLMNOPQRST.{secret}.eu-central-1.{'0' * 64}.{'f' * 64}: expired"
+    assert redacted(line) == f"cannot use {MARK}: expired"
+
+
 def test_the_keys_we_make_are_known() -> None:
     for _ in range(50):
         key = new_secret_access_key()
