@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+import longshore
 from longshore import models
 from longshore.agent import command_line
 from longshore.api.operations import served
@@ -22,6 +23,7 @@ from longshore.onebox.services.s3.routes import operation_names
 from longshore.server.app import CODEDEPLOY_OPERATIONS, IAM_OPERATIONS, STS_OPERATIONS
 from tests.docs.remarks import DIFFERS, NOT_YET
 
+INSTALLED = Path(longshore.__file__).parent
 DOCS = Path(__file__).parents[2] / "docs"
 _SECTION = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -54,7 +56,8 @@ def others() -> str:
 
 def commands() -> str:
     """Every command of `longshore`, with its options."""
-    return "\n".join(_shown(command) for command in every_command())
+    # Where it is installed is another place on every machine.
+    return "\n".join(map(_shown, every_command())).replace(str(INSTALLED), "…/longshore")
 
 
 SECTIONS: dict[str, Callable[[], str]] = {"codedeploy": codedeploy, "others": others, "commands": commands}
