@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from longshore.cli import agent, appspec, audit, backup, deploy, github_token, keys, logs, plan, server, tokens, watch
+from longshore.cli import (
+    agent,
+    appspec,
+    audit,
+    backup,
+    deploy,
+    github_token,
+    keys,
+    logs,
+    migrate,
+    plan,
+    server,
+    tokens,
+    watch,
+)
 from longshore.cli.demo import command as demo
 
 app = typer.Typer(
@@ -24,6 +38,7 @@ app.add_typer(github_token.app, name="github-token")
 app.add_typer(audit.app, name="audit")
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
+app.command("migrate")(migrate.migrate)
 app.command("plan")(plan.plan)
 app.command("deploy")(deploy.deploy)
 app.command("watch")(watch.watch)

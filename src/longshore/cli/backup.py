@@ -27,7 +27,12 @@ class Output(StrEnum):
 _Output = Annotated[Output, typer.Option(help="text to read, json for a script.")]
 _DataDir = Annotated[Path, typer.Option(help="The server's.")]
 _DatabaseUrl = Annotated[
-    str | None, typer.Option(help="The server's, if it has one: PostgreSQL is backed up with its own tools.")
+    str | None,
+    typer.Option(
+        envvar="LONGSHORE_DATABASE_URL",
+        show_envvar=True,
+        help="The server's, if it has one: PostgreSQL is backed up with its own tools.",
+    ),
 ]
 
 

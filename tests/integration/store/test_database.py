@@ -6,15 +6,12 @@ import asyncio
 import threading
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import String, text
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from longshore.store import server_secrets, wakeup
 from longshore.store.database import Store, Transaction, dialect_of
 from longshore.store.errors import NewerSchemaError, StoreClosedError
-from longshore.store.tables import metadata
 from longshore.store.wakeup import Wakeup
 
 
@@ -88,22 +85,6 @@ def test_what_was_written_survives_a_new_start(database: URL, store: Store) -> N
     again = Store(database, Wakeup())
     assert again.read(lambda tx: server_secrets.find(tx, "one")) == "kept"
     again.close()
-
-
-def test_migrations_make_the_very_tables(database: URL, store: Store) -> None:
-    """The history of steps and the tables in code tell the same."""
-
-    def is_other(_context: object, _column: object, _other: object, found: object, told: object) -> bool | None:
-        # PostgreSQL's texts are of any length, by decision 9.
-        return False if isinstance(found, String) and isinstance(told, String) else None
-
-    def differences(tx: Transaction) -> list[object]:
-        context = MigrationContext.configure(
-            tx.connection, opts={"compare_type": is_other, "compare_server_default": False}
-        )
-        return compare_metadata(context, metadata)
-
-    assert store.read(differences) == []
 
 
 def test_a_newer_schema_is_refused_and_left_alone(database: URL, store: Store) -> None:
