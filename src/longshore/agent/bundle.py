@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from longshore.agent import archive, copying
+from longshore.agent import archive, copying, retention
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import BundleError, CommandError
-from longshore.agent.layout import DeploymentPaths, pointed_to, write_atomically
+from longshore.agent.layout import DeploymentPaths, write_atomically
 from longshore.agent.specification import Specification
 
 
@@ -21,7 +21,7 @@ def download(
     """Leave the unpacked revision in the deployment's archive directory."""
     from longshore.agent import sources  # a worker needs them once, the poller never
 
-    forget_old_revisions(paths, config.max_revisions)
+    retention.make_room(paths, config.max_revisions, specification.bundle_size)
     limits = archive.Limits(size=config.archive_max_extraction_size, entries=config.archive_max_entries)
     try:
         fetched = sources.fetch(sources.Fetching(specification, config, paths.bundle, progress))
@@ -60,16 +60,3 @@ def has_sha256(bundle: Path, wanted: str) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == wanted
     except OSError:
         return False
-
-
-def forget_old_revisions(paths: DeploymentPaths, max_revisions: int) -> None:
-    """Remove the oldest revisions of the group, never the last successful one (agent.md 2.5.2)."""
-    others = [entry for entry in os.scandir(paths.group_directory) if entry.name != paths.deployment]
-    surplus = len(others) - max_revisions + 1
-    if surplus <= 0:
-        return
-    keep = pointed_to(paths.last_successful)
-    candidates = [entry for entry in others if keep is None or Path(entry.path) != keep]
-    candidates.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_mtime)
-    for entry in candidates[:surplus]:
-        archive.remove_tree(Path(entry.path))

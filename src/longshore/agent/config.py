@@ -41,6 +41,8 @@ class HostConfig:
     verbose: bool = False
     #: Revisions kept for each deployment group (agent.md 2.5).
     max_revisions: int = 5
+    #: Bytes that they may take together, but for the last and the last successful one. None: any number.
+    max_revisions_size: int | None = None
     enable_deployments_log: bool = True
     ongoing_deployment_tracking: str = "ongoing-deployment"
     #: Bytes a bundle may unpack to.
@@ -148,6 +150,7 @@ def _host_settings(take: Settings, environ: Mapping[str, str]) -> dict[str, Any]
         "log_dir": _path(take, "log_dir"),
         "verbose": take.flag("verbose", False),
         "max_revisions": int(take.number("max_revisions", 5, at_least=1)),
+        "max_revisions_size": int(take.number("max_revisions_size", 0, at_least=0)) or None,
         "enable_deployments_log": take.flag("enable_deployments_log", True),
         "ongoing_deployment_tracking": _file_name(take, "ongoing_deployment_tracking", "ongoing-deployment"),
         "archive_max_extraction_size": int(take.number("archive_max_extraction_size", 8 * 1024**3, at_least=1)),

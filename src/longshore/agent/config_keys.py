@@ -21,7 +21,14 @@ OF_IDENTITY = frozenset(
 OURS = frozenset(
     {
         *("specification_signer", "server_certificate_sha256", "archive_max_entries", "hook_grace_seconds"),
-        *("worker_idle_seconds", "s3_own_credentials", "github_api_url", "git_credentials_file", "no_proxy"),
+        *(
+            "worker_idle_seconds",
+            "s3_own_credentials",
+            "max_revisions_size",
+            "github_api_url",
+            "git_credentials_file",
+            "no_proxy",
+        ),
         *("deploy_control_proxy_uri", "s3_proxy_uri", "github_proxy_uri", "git_proxy_uri"),
     }
 )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from longshore.agent import bundle, hooks, installer
+from longshore.agent import bundle, hooks, installer, retention
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError, InstallError
 from longshore.agent.event_log import EventLog
@@ -72,6 +72,10 @@ class Executor:
                 f"{command} failed: {error.strerror or error} ({error.filename or 'no path'})"
             ) from error
         return ""
+
+    def tidy(self) -> None:
+        """When nothing more is to be done for the deployment: remove the revisions that do not stay."""
+        retention.tidy(self.paths, self._config.max_revisions, self._config.max_revisions_size)
 
     def _download(self) -> None:
         bundle.download(self._specification, self.paths, self._config, self._progress)

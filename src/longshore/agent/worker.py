@@ -31,6 +31,8 @@ REPORT_SECONDS = 30 * 60.0
 REPORT_REFUSALS = 4
 #: How long the specification and the acknowledgement are tried: the server then offers the command again.
 ANSWER_SECONDS = 5 * 60.0
+#: How long nothing is said to a worker until it removes what its deployment has made superfluous.
+TIDY_SECONDS = 2.0
 #: A message longer than this is cut: it is for people.
 MESSAGE_CHARACTERS = 2000
 #: Largest message on the channel between poller and worker.
@@ -57,10 +59,11 @@ class Worker:
         self._executor: Executor | None = None
         self._log_client: HookLogClient | None = None
         self._tells_live = True
+        self._has_downloaded = False
 
     def run(self) -> None:
         """Serve until the poller closes the channel."""
-        while message := self._channel.recv(CHANNEL_BYTES):
+        while message := self._next_message():
             asked = json.loads(message)
             command = HostCommand(*asked["command"])
             begun = True
@@ -71,6 +74,30 @@ class Worker:
             # A poller that was killed meanwhile hears nothing; then this was our last command.
             with suppress(OSError):
                 self._channel.send(json.dumps({"ended": command.identifier, "begun": begun}).encode())
+
+    def _next_message(self) -> bytes:
+        """What the poller says next; when it says nothing for a while, the deployment is over, and it is tidied up."""
+        if self._has_downloaded:
+            self._channel.settimeout(max(0.01, min(TIDY_SECONDS, self._config.worker_idle_seconds / 2)))
+            try:
+                return self._channel.recv(CHANNEL_BYTES)
+            except TimeoutError:
+                self._tidy()
+            finally:
+                self._channel.settimeout(None)
+        return self._channel.recv(CHANNEL_BYTES)
+
+    def _tidy(self) -> None:
+        self._has_downloaded = False
+        if self._executor is None:
+            return
+        try:
+            with group_lock.if_free(self._executor.paths.group_directory) as is_free:
+                # Whoever holds it will tidy up.
+                if is_free:
+                    self._executor.tidy()
+        except OSError as error:
+            self._log.warn(f"deployment.untidy old revisions cannot be removed: {error.strerror} ({error.filename})")
 
     def _serve(self, command: HostCommand, tries: int) -> bool:
         """One command from its specification to its report; False: not begun, it may be offered again."""
@@ -127,6 +154,7 @@ class Worker:
 
     def _execute(self, executor: Executor, command: HostCommand, journal: CommandJournal, *, is_noop: bool) -> Outcome:
         self._log.info(f"command.started {command.name}")
+        self._has_downloaded = self._has_downloaded or command.name == "DownloadBundle"
         try:
             if not is_noop:
                 journal.begin()

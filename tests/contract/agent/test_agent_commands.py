@@ -330,17 +330,26 @@ def test_a_broken_appspec_is_told_with_its_line(plane: ControlPlane, agent: Agen
 
 
 def test_old_revisions_go_but_never_the_last_successful_one(plane: ControlPlane, tmp_path: Path) -> None:
-    with running(plane, tmp_path, max_revisions=3) as agent:
+    with running(plane, tmp_path, max_revisions=3, worker_idle_seconds=0.5) as agent:
         names = [f"d-{number}" for number in range(6)]
         for name in names:
             plane.deployment({"appspec.yml": appspec()}, deployment=name)
             plane.run("DownloadBundle", name)
             if name == "d-1":
                 plane.run("Install", name)
-        kept = sorted(path.name for path in (agent.root / "g-1").iterdir())
-    assert "d-1" in kept
-    assert kept[-2:] == ["d-4", "d-5"]
-    assert len(kept) <= 4
+        group = agent.root / "g-1"
+        wait_for(lambda: len(list(group.iterdir())) == 3, "the deployment to be tidied up")
+        assert sorted(path.name for path in group.iterdir()) == ["d-1", "d-4", "d-5"]
+
+
+def test_old_revisions_may_be_limited_by_the_room_they_take(plane: ControlPlane, tmp_path: Path) -> None:
+    with running(plane, tmp_path, max_revisions_size=150_000, worker_idle_seconds=0.5) as agent:
+        group = agent.root / "g-1"
+        for name in ("d-1", "d-2", "d-3"):
+            plane.deployment({"appspec.yml": appspec(), "big": os.urandom(50_000).hex()}, deployment=name)
+            plane.run_all("DownloadBundle", "Install", deployment=name)
+        wait_for(lambda: len(list(group.iterdir())) == 1, "the deployments to be tidied up")
+        assert [path.name for path in group.iterdir()] == ["d-3"]
 
 
 def test_cleanup_and_plan_files_have_the_official_format(plane: ControlPlane, agent: Agent, tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ def _deploy(order: Sequence[str], told: Specification, config: HostConfig, layou
         raise
     finally:
         _say(f"What the scripts said is in {executor.paths.logs / 'scripts.log'}")
+        with suppress(OSError), group_lock.if_free(executor.paths.group_directory) as is_free:
+            if is_free:
+                executor.tidy()
     _say(f"Deployment {told.deployment_id} succeeded")
     return 0
 
