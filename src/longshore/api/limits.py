@@ -43,6 +43,7 @@ class Limits:
     #: IAM's.
     users: int = 5000
     roles: int = 1000
+    sessions: int = 1000
     attached_policies: int = 10
 
 

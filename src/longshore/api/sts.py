@@ -192,6 +192,9 @@ def _temporary(
     policies: list[str] | None = None,
 ) -> AccessKey:
     access_keys.forget_ended(call.tx, call.now)
+    # Anybody with a key may begin sessions, so that somebody could fill the disk with them.
+    if access_keys.count_sessions(call.tx, account, arn, call.now) >= call.limits.sessions:
+        raise AwsError("Throttling", f"{arn} has {call.limits.sessions} sessions; use those, or wait till some end.")
     key = AccessKey(
         access_key_id=new_access_key_id("ASIA"),
         secret_access_key=new_secret_access_key(),

@@ -134,6 +134,14 @@ def remove_all(tx: Transaction, principal_id: str) -> None:
     tx.tell(wakeup.principal(principal_id))
 
 
+def count_sessions(tx: Transaction, account: str, principal_arn: str, now: float) -> int:
+    """How many temporary keys of this principal have not ended."""
+    table = access_keys.c
+    live = (table.account == account) & (table.principal_arn == principal_arn) & (table.expiration > now)
+    number: int = tx.execute(select(func.count()).select_from(access_keys).where(live)).scalar_one()
+    return number
+
+
 def forget_ended(tx: Transaction, now: float) -> None:
     """Drop temporary keys that ended long ago."""
     tx.execute(delete(access_keys).where(access_keys.c.expiration < now - _KEPT_AFTER_END))

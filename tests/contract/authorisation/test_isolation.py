@@ -17,6 +17,7 @@ from tests.contract.authorisation.world import REVISION, Caller, clients_of
 
 OURS, THEIRS = "222222222222", "111111111111"
 EAST, WEST = "us-east-1", "eu-west-1"
+MOST_SESSIONS = 4
 SCOPES = [(account, region) for account in (OURS, THEIRS) for region in (EAST, WEST)]
 
 
@@ -70,7 +71,7 @@ def lands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, 
     owners = {}
     for account in (THEIRS, OURS):
         plane.stop()
-        plane.start("--account-id", account)
+        plane.start("--account-id", account, "--limit", f"sessions={MOST_SESSIONS}")
         owners[account] = clients_of(plane)
     # The port is another one after each start, the keys are the same.
     made = {}
@@ -337,6 +338,20 @@ def test_no_account_makes_anothers_hosts_its_own(lands: dict[tuple[str, str], La
                     "codedeploy", "RegisterOnPremisesInstance", asked, region=region
                 )
                 assert tried[0] == code, tried
+
+
+def test_nobody_fills_the_disk_with_sessions(lands: dict[tuple[str, str], Land]) -> None:
+    """Whoever has a key may begin sessions, a host too; so many, and another's are not counted."""
+    iam = lands[OURS, EAST].client("iam")
+    frank, grace = [
+        lands[OURS, EAST].owner.like(iam.create_access_key(UserName=name)["AccessKey"])
+        for name in ("frank", "grace")
+        if iam.create_user(UserName=name)
+    ]
+    for _ in range(MOST_SESSIONS):
+        assert frank.tries("sts", "GetSessionToken", {"DurationSeconds": 900})[0] == ""
+    assert frank.tries("sts", "GetSessionToken", {"DurationSeconds": 900})[0] == "Throttling"
+    assert grace.tries("sts", "GetSessionToken", {"DurationSeconds": 900})[0] == ""
 
 
 def what_a_host_is_given(land: Land, bucket: str) -> tuple[int, bytes]:
