@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 
 from longshore.agent.errors import WireError
 
@@ -18,7 +18,7 @@ def delay(failures: int, error: WireError | None = None, *, spread: float | None
     refused = error is not None and not error.is_transient
     first = 1.0 if refused or (error is not None and error.is_throttled) else FIRST_SECONDS
     cap = REFUSED_CAP if refused else AWAY_CAP
-    jitter = random.uniform(0.75, 1.25) if spread is None else spread  # noqa: S311 - jitter is no secret
+    jitter = 0.75 + int.from_bytes(os.urandom(4)) / 2**33 if spread is None else spread
     wait: float = min(cap, first * 2.0 ** float(min(failures - 1, 16)) * jitter)
     asked = error.retry_after if error is not None else None
     return max(wait, min(asked, REFUSED_CAP)) if asked else wait

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from longshore.agent import archive, copying, retention
+from longshore.agent import copying, retention
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import BundleError, CommandError
 from longshore.agent.layout import DeploymentPaths, write_atomically
+from longshore.agent.removing import remove_tree
 from longshore.agent.specification import Specification
 
 
@@ -19,14 +20,14 @@ def download(
     specification: Specification, paths: DeploymentPaths, config: HostConfig, progress: Callable[[str], None]
 ) -> None:
     """Leave the unpacked revision in the deployment's archive directory."""
-    from longshore.agent import sources  # a worker needs them once, the poller never
+    from longshore.agent import archive, sources  # a worker needs them once, the poller never
 
     retention.make_room(paths, config.max_revisions, specification.bundle_size)
     limits = archive.Limits(size=config.archive_max_extraction_size, entries=config.archive_max_entries)
     try:
         fetched = sources.fetch(sources.Fetching(specification, config, paths.bundle, progress))
-        archive.remove_tree(paths.archive_temp)
-        archive.remove_tree(paths.archive)
+        remove_tree(paths.archive_temp)
+        remove_tree(paths.archive)
         if fetched.kind == "directory":
             copying.copy_tree(os.fspath(fetched.path), os.fspath(paths.archive_temp))
             paths.archive_temp.rename(paths.archive)
@@ -42,7 +43,7 @@ def download(
         _drop(paths.bundle)
         raise
     finally:
-        archive.remove_tree(paths.archive_temp)
+        remove_tree(paths.archive_temp)
     paths.most_recent.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(paths.most_recent, os.fsencode(paths.directory))
 

@@ -213,7 +213,9 @@ def _instance(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str
     try:
         return instance_metadata.identity(environ, allow_v1=not take.flag("disable_imds_v1", False))
     except AgentError as error:
-        raise AgentError(
+        # Where there could be one, it may only not be there yet: the instance is being started.
+        kind = ConfigError if environ.get("AWS_EC2_METADATA_DISABLED") else AgentError
+        raise kind(
             f"{take.path}: this host has no identity. Enroll it (longshore agent enroll), or give region, "
             "iam_user_arn, aws_access_key_id and aws_secret_access_key as they were printed when it was registered, or "
             f"iam_session_arn and aws_credentials_file. It could be an EC2 instance, but: {error}"

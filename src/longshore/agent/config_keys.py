@@ -52,13 +52,15 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
     }
 )
 #: Hardening of agent 2.x that is always on here.
-ALWAYS_ON = frozenset({"reject_path_traversal_in_bundle", "reject_symlink_permission_targets"})
+ALWAYS_ON = frozenset(
+    {"reject_path_traversal_in_bundle", "reject_symlink_permission_targets", "strip_loader_env_in_hooks"}
+)
 #: Hardening that this agent has not: who asks for it must hear that.
 NOT_DONE = frozenset(
     {
         *("reject_symlinks_in_bundle", "reject_unsafe_permissions_in_bundle", "reject_unconfined_selinux_in_bundle"),
         *("ignore_ownership_in_bundle", "restrict_agent_dir_permissions", "restrict_log_dir_permissions"),
-        *("restrict_hook_env_to_allowlist", "strip_loader_env_in_hooks"),
+        "restrict_hook_env_to_allowlist",
     }
 )
 KNOWN = HONOURED | OF_IDENTITY | OURS | frozenset(WITHOUT_EFFECT) | ALWAYS_ON | NOT_DONE

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 
-from longshore.agent import tls
 from longshore.agent.proxies import Proxy
 
 CONNECT_TIMEOUT = 15.0
@@ -19,13 +17,22 @@ def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None, pinne
     connection = _through(proxy, host, port) if proxy else socket.create_connection((host, port), CONNECT_TIMEOUT)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return tls.wrapped(connection, host, pinned) if encrypted else connection
+        return _secured(connection, host, pinned) if encrypted else connection
     except BaseException:
         connection.close()
         raise
 
 
+def _secured(connection: socket.socket, host: str, pinned: str | None) -> socket.socket:
+    # Two megabytes, which a host whose control plane is reached without TLS is spared.
+    from longshore.agent import tls
+
+    return tls.wrapped(connection, host, pinned)
+
+
 def _through(proxy: Proxy, host: str, port: int) -> socket.socket:
+    import http.client  # as are those without a proxy this one
+
     asked = http.client.HTTPConnection(proxy.host, proxy.port, timeout=CONNECT_TIMEOUT)
     asked.set_tunnel(host, port, headers=proxy.headers)
     try:

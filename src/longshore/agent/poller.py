@@ -14,7 +14,6 @@ import selectors
 import signal
 import socket
 import time
-import traceback
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -275,6 +274,8 @@ class Poller:
             Worker(channel, client, self._config, self._layout, log).run()
             code = 0
         except BaseException:
+            import traceback
+
             self._log.error(f"worker.crashed deployment={deployment_id}\n{traceback.format_exc()}")
         finally:
             os._exit(code)

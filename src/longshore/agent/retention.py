@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from longshore.agent.archive import remove_tree
 from longshore.agent.layout import DeploymentPaths, pointed_to
+from longshore.agent.removing import remove_tree
 
 #: With less room than this, or ten times the bundle, the oldest revisions go before the new one comes. Bytes.
 ROOM = 1024**3

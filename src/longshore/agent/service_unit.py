@@ -60,8 +60,8 @@ def command(config: Path) -> list[str]:
     """What starts the agent, wherever from."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "run", "--config", str(config)]
-    # No docstrings and nothing from the directory it is started in: less memory, and nobody else's modules.
-    return [sys.executable, "-I", "-OO", "-m", "longshore.agent", "run", "--config", str(config)]
+    # -I: nothing from the directory it is started in, nor from who starts it.
+    return [sys.executable, "-I", "-m", "longshore.agent", "run", "--config", str(config)]
 
 
 def text(config: Path, *, stop_seconds: float) -> str:

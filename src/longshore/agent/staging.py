@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from longshore.agent import copying, selinux
-from longshore.agent.archive import remove_tree
 from longshore.agent.errors import InstallError
 from longshore.agent.install_plan import Copy, Mkdir, Plan
 from longshore.agent.layout import write_atomically
 from longshore.agent.permissions import Change, Semanage, apply
+from longshore.agent.removing import remove_tree
 from longshore.agent.switch import Switch
 
 #: Ends the name that something is staged under.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
+import calendar
 import json
 import re
 import socket
 import time
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from longshore.agent import http_answer
 from longshore.agent.connecting import connect
 from longshore.agent.errors import WireError
 from longshore.agent.identity import Identity
@@ -22,6 +22,7 @@ from longshore.agent.version import VERSION
 #: Longshore's own service, beside CodeDeploy's.
 OUR_SERVICE = "longshore"
 OUR_TARGET = "Longshore_20261123"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SAFE_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 #: Largest answer read: a specification is under 32 KiB.
 MAX_ANSWER = 8 * 1024 * 1024
@@ -146,24 +147,20 @@ class Client:
 
     def _receive(self) -> dict[str, Any]:
         assert self._socket
-        response = http.client.HTTPResponse(self._socket, method="POST")
         try:
-            response.begin()
-            content = response.read(MAX_ANSWER)
-            keep = not response.will_close and response.isclosed()
-        except http.client.RemoteDisconnected:
+            response = http_answer.read(self._socket, at_most=MAX_ANSWER)
+        except http_answer.NoAnswerError:
             self.close()
             raise StaleConnectionError(f"the control plane at {self.endpoint} closed the connection") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http_answer.BadAnswerError) as error:
             self.close()
             what = "did not answer in time" if isinstance(error, TimeoutError) else f"gave no usable answer ({error!r})"
             raise WireError(f"the control plane at {self.endpoint} {what}") from None
-        finally:
-            response.close()
-        if not keep:
+        if not response.is_kept:
             self.close()
+        content = response.body
         if response.status != 200:
-            answered = _AnsweredError.of(response, content)
+            answered = _AnsweredError.of(response)
             # What a session that ended keeps from being said can be said when its file was renewed.
             answered.awaits_keys = answered.code in WireError.KEYS_REFUSED and self.identity.keys_are_renewed
             raise answered
@@ -312,9 +309,9 @@ class _AnsweredError(WireError):
     server_time: float | None = None
 
     @classmethod
-    def of(cls, response: http.client.HTTPResponse, content: bytes) -> _AnsweredError:
+    def of(cls, response: http_answer.Answer) -> _AnsweredError:
         try:
-            said = json.loads(content)
+            said = json.loads(response.body)
         except ValueError:
             said = {}
         if not isinstance(said, dict):
@@ -322,10 +319,7 @@ class _AnsweredError(WireError):
         code = str(said.get("__type") or said.get("code") or response.headers.get("x-amzn-errortype") or "")
         code = code.split(":")[0].rpartition("#")[2]
         message = str(said.get("message") or said.get("Message") or "no message")[:500]
-        try:
-            server_time = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-        except (TypeError, ValueError, IndexError):
-            server_time = None
+        server_time = _moment(response.headers.get("date", ""))
         error = cls(
             f"the control plane answered {response.status} {code}: {message}",
             status=response.status,
@@ -337,13 +331,20 @@ class _AnsweredError(WireError):
         return error
 
 
+def _moment(date: str) -> float | None:
+    """The time of a Date header (RFC 9110, 5.6.7); None: it is not in the one form that servers send."""
+    try:
+        _, day, month, year, clock, _ = date.split()
+        hour, minute, second = clock.split(":")
+        moment = (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), 0, 1, 0)
+        return float(calendar.timegm(moment))
+    except (ValueError, OverflowError):
+        return None
+
+
 def _seconds(said: str | None, now: float) -> float | None:
     """What Retry-After asks for: seconds, or a moment by the server's clock."""
-    if said is None:
-        return None
-    if said.isdecimal():
-        return float(said)
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - now)
-    except (TypeError, ValueError, IndexError):
-        return None
+    if said is None or said.isdecimal():
+        return said if said is None else float(said)
+    moment = _moment(said)
+    return None if moment is None else max(0.0, moment - now)

@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -171,6 +170,8 @@ class Worker:
             return self._failed(command, CommandError(f"{command.name} failed: {where}: {error.strerror}"))
         except Exception as error:
             # A bug of ours: the deployment must still end, and the log must tell where.
+            import traceback  # a bug is rare, and this is not small
+
             self._log.error(f"command.crashed {command.name}\n{traceback.format_exc()}")
             return self._failed(command, CommandError(f"the agent failed in {command.name}: {error!r}"))
         return Outcome(status="Succeeded", log=tail)

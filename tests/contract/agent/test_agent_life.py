@@ -367,6 +367,7 @@ def test_an_unusable_configuration_is_one_sentence_and_exit_2(tmp_path: Path, co
         [sys.executable, "-m", "longshore.agent", "run", "--config", str(config)],
         capture_output=True,
         text=True,
+        env=os.environ | {"AWS_EC2_METADATA_DISABLED": "true"},
         timeout=20,
     )
     assert ended.returncode == 2

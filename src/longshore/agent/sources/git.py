@@ -21,10 +21,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from longshore.agent import archive, backoff
+from longshore.agent import backoff
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import BundleError
 from longshore.agent.proxies import Proxy
+from longshore.agent.removing import remove_tree
 from longshore.agent.sources import Fetched, Fetching
 
 #: One run of git.
@@ -60,11 +61,11 @@ def fetch(asked: Fetching) -> Fetched:
     if shutil.which("git") is None:
         raise BundleError(f"git is not installed on this host; {revision.repository} is fetched with it")
     repository = asked.target.with_name("repository.git")
-    archive.remove_tree(repository)
+    remove_tree(repository)
     try:
         _Repository(repository, asked).archive()
     finally:
-        archive.remove_tree(repository)
+        remove_tree(repository)
     return Fetched(asked.target, "tar")
 
 
