@@ -30,7 +30,7 @@ class Land:
         self.region = region
         #: In the name of everything there.
         self.mark = f"{account[0]}{region.replace('-', '')}"
-        self.deployment = ""
+        self.deployment = self.token = ""
 
     def client(self, service: str) -> Any:
         return self.owner.client(service, self.region)
@@ -59,6 +59,7 @@ class Land:
             applicationName="shop", deploymentGroupName="prod", revision=REVISION, description=self.mark
         )
         self.deployment = answer["deploymentId"]
+        self.token = self.client("longshore").create_enrollment_token()["enrollmentToken"]["tokenId"]
         for name in ("web", f"web-{self.mark}"):
             deploy.register_on_premises_instance(
                 instanceName=name, iamUserArn=f"arn:aws:iam::{self.account}:user/{name}"
@@ -68,19 +69,25 @@ class Land:
 @pytest.fixture(scope="module")
 def lands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Land]]:
     plane = ControlPlane(tmp_path_factory.mktemp("lands"))
+    try:
+        yield _furnished(plane)
+    finally:
+        plane.stop()
+
+
+def _furnished(plane: ControlPlane) -> dict[tuple[str, str], Land]:
     owners = {}
     for account in (THEIRS, OURS):
         plane.stop()
         plane.start("--account-id", account, "--limit", f"sessions={MOST_SESSIONS}")
         owners[account] = clients_of(plane)
-    # The port is another one after each start, the keys are the same.
     made = {}
     for account, region in SCOPES:
+        # The port is another one after each start, the keys are the same.
         caller = Caller(plane.url, owners[account].keys, session=owners[OURS].session)
         made[account, region] = Land(caller, account, region)
         made[account, region].furnish()
-    yield made
-    plane.stop()
+    return made
 
 
 def others(lands: dict[tuple[str, str], Land], land: Land) -> list[Land]:
@@ -112,6 +119,7 @@ def seen(land: Land) -> str:
         land.client("sts").get_caller_identity(),
         land.client("s3").list_buckets(),
         land.client("longshore").list_access_keys(),
+        land.client("longshore").list_enrollment_tokens(),
         land.client("longshore").list_audit_records(),
     ]
     return json.dumps([{**look, "ResponseMetadata": None} for look in looks], default=str)
@@ -131,6 +139,7 @@ def test_nothing_of_another_is_to_be_seen(lands: dict[tuple[str, str], Land], sc
         here = json.dumps([look for look in json.loads(found) if "records" not in look])
         assert other.mark not in here
         assert other.deployment not in here
+        assert other.token not in here
 
 
 @pytest.mark.parametrize("scope", SCOPES)
@@ -172,6 +181,13 @@ def test_nothing_of_another_is_to_be_had_by_name(lands: dict[tuple[str, str], La
             ("", "DeregisterOnPremisesInstance", {"instanceName": instance}),
         ):
             assert land.owner.tries("codedeploy", operation, asked, region=land.region)[0] == code, operation
+        for code, operation, asked in (
+            ("DeploymentDoesNotExistException", "GetHookLog", deployment),
+            ("DeploymentDoesNotExistException", "GetDeploymentParameters", deployment),
+            ("ApplicationDoesNotExistException", "PlanDeployment", {**group, "revision": REVISION}),
+            ("EnrollmentTokenDoesNotExistException", "RevokeEnrollmentToken", {"tokenId": other.token}),
+        ):
+            assert land.owner.tries("longshore", operation, asked, region=land.region)[0] == code, operation
         assert deploy.batch_get_deployments(deploymentIds=[other.deployment])["deploymentsInfo"] == []
     for other in lands.values():
         assert f"shop-{other.mark}" in seen(other)

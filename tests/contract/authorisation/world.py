@@ -154,6 +154,8 @@ class World:
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
     plane = ControlPlane(folder)
-    plane.start()
-    yield World(plane)
-    plane.stop()
+    try:
+        plane.start()
+        yield World(plane)
+    finally:
+        plane.stop()
