@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 from collections.abc import Callable
@@ -117,3 +119,27 @@ def test_looking_can_be_ended_without_the_deployment(
     assert following.wait(30) == 130
     gate.touch()
     assert shop.ended(deployment_id)["status"] == "Succeeded"
+
+
+def test_in_a_terminal_each_host_has_a_colour(
+    tmp_path: Path, shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+) -> None:
+    hosts = hosts_of(shared_plane, 2)
+    shop = shop_of(shared_plane, hosts)
+    deployment_id = shop.start(Revision(hooks={"ValidateService": "echo well; echo oh >&2"}))
+    shop.ended(deployment_id)
+    ours, theirs = pty.openpty()
+    environ = os.environ | shared_plane.environ | {"TERM": "xterm-256color", "COLUMNS": "40"}
+    environ.pop("NO_COLOR", None)
+    showing = subprocess.Popen([BIN / "longshore", "logs", deployment_id], stdout=theirs, env=environ)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how the other end's closing is told
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    assert showing.wait(30) == 0
+    lines = shown.decode().splitlines()
+    colours = {line.partition("m")[0] for line in lines if "[stdout]well" in line}
+    assert len(colours) == 2
+    assert sum("\x1b[31m[stderr]oh" in line for line in lines) == 2
