@@ -110,7 +110,7 @@ def show(report: Report) -> None:
     for sentence in report.setting:
         print(f"  {sentence}")
     for figure in report.figures:
-        line = f"  {figure.what:<44} {_number(figure.ours)} {figure.unit}{_spread(figure.runs)}"
+        line = f"  {figure.what:<46} {_number(figure.ours)} {figure.unit}{_spread(figure.runs)}"
         if figure.theirs is not None and figure.ratio is not None:
             line += f"   {figure.peer}: {_number(figure.theirs)} {figure.unit}{_spread(figure.their_runs)}"
             line += f"   ours/theirs: {figure.ratio:.2f}"

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -81,8 +82,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(directory: Path) -> Iterator[Server]:
-    """A server whose data is in `directory`."""
+def server(directory: Path, *options: str) -> Iterator[Server]:
+    """A server whose data is in `directory`; `options` are further words of its command line."""
     argv = [
         program("longshore"),
         "server",
@@ -92,6 +93,7 @@ def server(directory: Path) -> Iterator[Server]:
         "127.0.0.1:0",
         "--log-level",
         "warning",
+        *options,
     ]
     said = directory / "server.out"
     with process(argv, output=said) as running:
@@ -130,6 +132,22 @@ def stop(running: subprocess.Popen[bytes]) -> None:
                 running.wait(_STOP_SECONDS)
 
 
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def wait_for_port(port: int, running: subprocess.Popen[bytes]) -> None:
+    """Until this process listens there."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and running.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise BenchError(f"{running.args!r} does not start.")
+
+
 def program(name: str) -> str:
     """A command of the environment that runs the benchmark."""
     path = Path(sys.executable).parent / name
@@ -144,6 +162,7 @@ def environment() -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
+        "LONGSHORE_LOG_LEVEL": "warning",
     }
 
 

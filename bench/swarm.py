@@ -103,8 +103,9 @@ class Link(asyncio.Protocol):
         self._needed = 0
         self._on_answer: OnAnswer | None = None
         self._transport: asyncio.Transport | None = None
-        #: Why the connection is of no more use.
+        #: Why the connection is of no more use, and who is told so.
         self.broken: str | None = None
+        self.on_break: Callable[[], object] | None = None
 
     @classmethod
     async def to(cls, host: str, port: int) -> Link:
@@ -133,6 +134,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.broken = self.broken or f"with the end of the connection: {exc or 'it hung up'}"
+        if self.on_break is not None:
+            self.on_break()
 
     def data_received(self, data: bytes) -> None:
         self._received = received = self._received + data if self._received else data
@@ -150,6 +153,8 @@ class Link(asyncio.Protocol):
         on_answer, self._on_answer = self._on_answer, None
         if not received.startswith(b"HTTP/1.1 200"):
             self.broken = received[:500].decode("latin-1")
+            if self.on_break is not None:
+                self.on_break()
         elif on_answer is not None:
             on_answer(body)
 

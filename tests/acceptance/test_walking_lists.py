@@ -6,17 +6,20 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import insert
+from sqlalchemy.engine import URL
 
 from longshore.domain.revision import identity
 from longshore.server import credentials
 from longshore.store import tables
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.wakeup import Wakeup
+from tests import postgresql
 from tests.acceptance.world import ACCOUNT, REGION, ControlPlane, wait_until
 
 ROWS = 2500
@@ -31,23 +34,35 @@ _fresh = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A server whose lists are long: the rows are put there at once, all else goes over the wire."""
-    roomy = [
-        f"{name}=1000000" for name in ("applications", "groups-per-application", "custom-configs", "active-deployments")
-    ]
-    made = ControlPlane(tmp_path_factory.mktemp("walking"), options=tuple(w for n in roomy for w in ("--limit", n)))
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> URL:
+    """Where the rows are."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path_factory.mktemp("walking") / "data" / "longshore.db")
+    cluster: postgresql.Cluster = request.getfixturevalue("cluster")
+    return cluster.database()
+
+
+@pytest.fixture(scope="module")
+def plane(url: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A server that takes long lists."""
+    limits = ("applications", "groups-per-application", "custom-configs", "active-deployments")
+    options = [word for name in limits for word in ("--limit", f"{name}=1000000")]
+    if url.database and url.get_backend_name() == "sqlite":
+        folder = Path(url.database).parent.parent
+    else:
+        folder = tmp_path_factory.mktemp("walking")
+        options += ["--database-url", url.render_as_string(hide_password=False)]
+    made = ControlPlane(folder, options=tuple(options))
     made.start()
-    store = Store(sqlite_url(made.data_dir / "longshore.db"), Wakeup())
-    store.write(fill)
     yield made
-    store.close()
     made.stop()
 
 
 @pytest.fixture(scope="module")
-def store(plane: ControlPlane) -> Iterator[Store]:
-    opened = Store(sqlite_url(plane.data_dir / "longshore.db"), Wakeup())
+def store(url: URL, plane: ControlPlane) -> Iterator[Store]:
+    """The server's rows, which are put there at once; all else goes over the wire."""
+    opened = Store(url, Wakeup())
+    opened.write(fill)
     yield opened
     opened.close()
 
@@ -240,14 +255,38 @@ LISTS: tuple[tuple[str, str, dict[str, Any], Add], ...] = (
 )
 
 
+#: On PostgreSQL those that are read in different ways.
+ON_POSTGRESQL = [row for row in LISTS if row[0] in ("list_applications", "list_deployments", "list_deployment_targets")]
+ON_POSTGRESQL += LISTS[-6:-4]
+ARGUMENTS = ("operation", "result", "asked", "add")
+
+
+def on(database: str, rows: Any) -> Callable[[Any], Any]:
+    """A test of these lists, whose rows are in that database."""
+    cases = [pytest.param(*row, id=f"{row[0]} {row[2]}"[:90]) for row in rows]
+    where = pytest.mark.parametrize("url", [database], indirect=True, scope="module")
+    return lambda test: where(pytest.mark.parametrize(ARGUMENTS, cases)(test))
+
+
 def named(entry: Any) -> Any:
     return entry["gitHubLocation"]["commitId"] if isinstance(entry, dict) else entry
 
 
-@pytest.mark.parametrize(("operation", "result", "asked", "add"), LISTS, ids=lambda part: str(part)[:70])
+@on("sqlite", LISTS)
 def test_whoever_was_there_is_seen_once(
-    codedeploy: Any, store: Store, operation: str, result: str, asked: dict[str, Any], add: Add
+    store: Store, codedeploy: Any, operation: str, result: str, asked: dict[str, Any], add: Add
 ) -> None:
+    is_seen_once(store, codedeploy, operation, result, asked, add)
+
+
+@on("postgresql", ON_POSTGRESQL)
+def test_whoever_was_there_is_seen_once_on_postgresql(
+    store: Store, codedeploy: Any, operation: str, result: str, asked: dict[str, Any], add: Add
+) -> None:
+    is_seen_once(store, codedeploy, operation, result, asked, add)
+
+
+def is_seen_once(store: Store, codedeploy: Any, operation: str, result: str, asked: dict[str, Any], add: Add) -> None:
     there = [named(entry) for page in walk(codedeploy, operation, result, asked) for entry in page]
     assert len(there) == len(set(there)) >= ROWS
     seen: list[Any] = []
@@ -272,7 +311,7 @@ def walk(codedeploy: Any, operation: str, result: str, asked: dict[str, Any]) ->
         token = {"nextToken": answer["nextToken"]}
 
 
-@pytest.mark.parametrize(("operation", "result", "asked", "_add"), LISTS[:-4], ids=lambda part: str(part)[:70])
+@on("sqlite", LISTS[:-4])
 def test_a_token_is_good_for_its_own_list_and_nothing_else(
     plane: ControlPlane,
     codedeploy: Any,
@@ -280,7 +319,7 @@ def test_a_token_is_good_for_its_own_list_and_nothing_else(
     operation: str,
     result: str,
     asked: dict[str, Any],
-    _add: Add,
+    add: Add,
 ) -> None:
     first = getattr(codedeploy, operation)(**asked)
     token = first["nextToken"]
