@@ -185,12 +185,12 @@ def test_what_is_done_to_objects_is_recorded_too(tmp_path: Path, own_plane: Cont
         host.get_object(Bucket="kept", Key="secret-plans")
     host.delete_objects(Bucket="kept", Delete={"Objects": [{"Key": "small"}]})
     with pytest.raises(ClientError):
-        own_plane.client("s3", keys=(key["accessKeyId"], "guessed")).list_buckets()
+        own_plane.client("s3", keys=(key["accessKeyId"], "guessed")).put_object(Bucket="kept", Key="forged", Body=b"")
 
     seen = [
         (one["Operation"], one["Outcome"], [(each["name"], each["value"]) for each in one["Resources"]])
         for one in records(own_plane)
-        if one.get("Service") == "s3" and "Operation" in one
+        if one.get("Service") == "s3" and "PrincipalArn" in one
     ]
     assert seen == [
         ("CreateBucket", "Succeeded", [("bucket", "kept")]),
@@ -201,9 +201,9 @@ def test_what_is_done_to_objects_is_recorded_too(tmp_path: Path, own_plane: Cont
         ("GetObject", "Refused", [("bucket", "kept"), ("key", "secret-plans")]),
         ("DeleteObjects", "Succeeded", [("bucket", "kept"), ("refusedNames", "small")]),
     ]
-    (forged,) = [one for one in records(own_plane) if one.get("Service") == "s3" and "Operation" not in one]
+    (forged,) = records(own_plane, "--resource", "forged")
     assert (forged["ErrorCode"], forged["AccessKeyId"]) == ("SignatureDoesNotMatch", key["accessKeyId"])
-    assert "PrincipalArn" not in forged
+    assert (forged["Operation"], "PrincipalArn" in forged) == ("PutObject", False)
     (denied,) = records(own_plane, "--resource", "secret-plans")
     assert (denied["PrincipalArn"], denied["ErrorCode"]) == (key["userArn"], "AccessDenied")
     assert verify(own_plane).returncode == 0

@@ -130,7 +130,8 @@ class S3:
 
     async def _tell(self, known: _Known, scope: Scope, status: int, error: S3Error | None) -> None:
         """Let the observer know; what goes wrong there must not cost the client its answer."""
-        call = known.call
+        call, asked = known.call, known.asked
+        operation = operation_name(asked) if asked is not None else ""
         client = scope.get("client")
         refused = error is not None and status >= 400
         answer = Answered(
@@ -141,24 +142,23 @@ class S3:
             error=AwsError(error.code, error.message, status) if error is not None and refused else None,
             source=client[0] if client else "",
             service="s3",
-            operation=known.operation,
+            operation=operation,
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
             caller=None if call is None else _caller(call),
-            given=None if call is None else {"bucket": call.bucket, "key": call.key or (), **call.told},
+            given=asked and {"bucket": asked.bucket or (), "key": asked.key or (), **(call.told if call else {})},
             output=None,
         )
         try:
             self._observer.answered(answer)
             if refused:
                 await self._observer.refused(answer)
-            elif known.operation in CHANGES:
+            elif operation in CHANGES:
                 await self._observer.changed(answer)
         except Exception:
             log.exception("s3_answer_not_recorded request_id=%s", known.request_id)
 
     async def _answer(self, scope: Scope, body: _Body, known: _Known) -> Answer:
-        known.call = call = await self._in_thread(self._read, scope, known.request_id)
-        known.operation = operation_name(call)
+        known.call = call = await self._in_thread(self._read, scope, known)
         receiver = _OneAtATime(await self._in_thread(receiver_for, call))
         try:
             async for block in body.blocks():
@@ -169,15 +169,23 @@ class S3:
                 await self._in_thread(receiver.abandon)
             raise
 
-    def _read(self, scope: Scope, request_id: str) -> Call:
+    def _read(self, scope: Scope, known: _Known) -> Call:
         """Who asks for what. Raises S3Error."""
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
         request = sigv4.SignedRequest(scope["method"], path, query, headers)
         resource = resource_of(dict(headers).get("host", ""), path, self._base_hosts)
+        problem: S3Error | None = None
+        try:
+            bucket, key = bucket_and_key(resource)
+            asked_in_query = query_of(query)
+            known.asked = _Asked(request.method, bucket, key, asked_in_query, dict(headers))
+        except S3Error as malformed:
+            problem = malformed
+        # Who signed comes before what is wrong with it.
         signed = self._signed(request, resource)
-        bucket, key = bucket_and_key(resource)
-        asked_in_query = query_of(query)
+        if problem is not None:
+            raise problem
         client = scope.get("client")
 
         def why_not(action: str, resource: str) -> str | None:
@@ -204,7 +212,7 @@ class S3:
             region=signed.region,
             payload=signed.payload,
             sequence=signed.sequence,
-            request_id=request_id,
+            request_id=known.request_id,
             now=self._now(),
             why_not=why_not,
         )
@@ -268,6 +276,16 @@ class S3:
         return await to_thread.run_sync(partial(function, *args), limiter=self._threads)
 
 
+class _Asked(NamedTuple):
+    """What a request asks for, whoever signed it."""
+
+    method: str
+    bucket: str
+    key: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
 @dataclass(kw_only=True, slots=True)
 class _Known:
     """What is known of a request so far, for the observer."""
@@ -275,8 +293,9 @@ class _Known:
     request_id: str
     #: time.perf_counter.
     began: float
+    asked: _Asked | None = None
+    #: Once its signature is found to be right.
     call: Call | None = None
-    operation: str = ""
 
 
 class _Signed(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
 
 from longshore.onebox.services.s3 import buckets, listings, objects, uploads
 from longshore.onebox.services.s3.call import Answer, Call, Receiver
@@ -97,10 +98,25 @@ def receiver_for(call: Call) -> Receiver:
     raise S3Error("MethodNotAllowed", details={"Method": call.method, "ResourceType": about.upper()})
 
 
-def operation_name(call: Call) -> str:
-    """The name of what a call asks for, as S3's API reference has it; "" for what is not done here."""
+class Asked(Protocol):
+    """As much of a request as says what it asks for, whoever signed it."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def query(self) -> Mapping[str, str]: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def operation_name(asked: Asked) -> str:
+    """The name of what is asked for, as S3's API reference has it; "" for what is not done here."""
     try:
-        route = _route(call)
+        route = _route(asked)
     except S3Error:
         return ""
     operation = _OPERATIONS.get(route) or _RECEIVERS.get(route)
@@ -113,7 +129,7 @@ def _named(method: str, operation: Callable[[Call], object]) -> str:
     return words.replace("Get", "Head", 1) if method == "HEAD" else words
 
 
-def _route(call: Call) -> tuple[str, str, str]:
+def _route(call: Asked) -> tuple[str, str, str]:
     about = "object" if call.key else "bucket" if call.bucket else "service"
     subresource = _subresource(call)
     if "x-amz-copy-source" in call.headers and call.method == "PUT" and about == "object":
@@ -121,7 +137,7 @@ def _route(call: Call) -> tuple[str, str, str]:
     return call.method, about, subresource
 
 
-def _subresource(call: Call) -> str:
+def _subresource(call: Asked) -> str:
     found = ""
     for name in call.query:
         if name in _SUBRESOURCES and not found:
