@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from longshore.api.existing import existing_application, existing_config, existing_group
@@ -11,7 +11,8 @@ from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page_of_names
 from longshore.api.resource_tags import tags_to_add
 from longshore.domain.config import DEFAULT_CONFIG, ComputePlatform
-from longshore.store import applications, deployment_groups, resource_tags
+from longshore.domain.notification import of_setup
+from longshore.store import applications, deployment_groups, notifications, resource_tags
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup, LastDeployment
 from longshore.wire.service import AwsError
@@ -64,7 +65,20 @@ def create_deployment_group(call: Call, asked: CreateDeploymentGroupInputTypeDef
         now=call.now,
     )
     resource_tags.put(call.tx, made.id, tags)
+    _greet(call, application, name, (), document.get("triggerConfigurations", ()))
     return cast("CreateDeploymentGroupOutputTypeDef", {"deploymentGroupId": made.id})
+
+
+def _greet(
+    call: Call,
+    application: Application,
+    group: str,
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+) -> None:
+    """Send a test notification for each trigger that is new or changed (S7.27)."""
+    found = [of_setup(call.scope, application.name, group, trigger) for trigger in after if trigger not in before]
+    notifications.add(call.tx, call.scope, found, call.now)
 
 
 @reads("GetDeploymentGroup")
@@ -131,6 +145,8 @@ def update_deployment_group(call: Call, asked: UpdateDeploymentGroupInputTypeDef
     deployment_groups.change(
         call.tx, group, name=name, deployment_config_name=config_name, service_role_arn=role, document=document
     )
+    before, after = (one.get("triggerConfigurations", ()) for one in (group.document, document))
+    _greet(call, application, name, before, after)
     return cast("UpdateDeploymentGroupOutputTypeDef", {"hooksNotCleanedUp": []})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from longshore.api.limits import Limits
 from longshore.domain.config import ComputePlatform
 from longshore.domain.group import BadTagFilterError, tag_filter
+from longshore.domain.notification import TriggerEvent
 from longshore.domain.rollback import RollbackEvent
 from longshore.wire.service import AwsError
 
@@ -59,10 +60,7 @@ _LONGEST_READY_WAIT = {ComputePlatform.SERVER: 2880, ComputePlatform.ECS: 7200}
 _LONGEST_TERMINATION_WAIT = 2880
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+")
 _LONGEST_ALARM_NAME = 255
-_TRIGGER_EVENTS = frozenset(
-    {"DeploymentStart", "DeploymentSuccess", "DeploymentFailure", "DeploymentStop", "DeploymentRollback"}
-    | {"DeploymentReady", "InstanceStart", "InstanceSuccess", "InstanceFailure", "InstanceReady"}
-)
+_TRIGGER_EVENTS = frozenset(TriggerEvent)
 _ROLLBACK_EVENTS = frozenset(RollbackEvent)
 
 

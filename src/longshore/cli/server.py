@@ -46,6 +46,13 @@ def server(
             " cloudwatch=URL. Repeatable.",
         ),
     ] = None,
+    sns: Annotated[
+        str | None, typer.Option(metavar="aws|URL", help="Where the topics of triggers are, if in SNS.")
+    ] = None,
+    topics: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of Apprise URLs by topic ARN: who is told of triggers without SNS.", exists=True),
+    ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Of the lines on standard error; text on a terminal, else json.")
     ] = None,
@@ -62,7 +69,7 @@ def server(
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.data_dir import UnfinishedRestoreError
     from longshore.server.main import serve
-    from longshore.server.settings import Settings, SettingsError, parse_alarms, parse_listen
+    from longshore.server.settings import Settings, SettingsError, parse_alarms, parse_listen, parse_sns, read_topics
     from longshore.store.errors import DatabaseError, DatabaseUrlError
 
     try:
@@ -80,6 +87,8 @@ def server(
             insecure=insecure,
             limits=with_changes(limit or ()),
             alarms=tuple(map(parse_alarms, alarms or ())),
+            sns=None if sns is None else parse_sns(sns),
+            topics={} if topics is None else read_topics(topics),
             log_format=log_format,
             log_level=log_level,
         )

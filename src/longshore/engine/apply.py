@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from longshore.domain.deployment import DeploymentStatus, TargetStatus
 from longshore.domain.target import Target, lose, skip, start
-from longshore.engine import rollback
+from longshore.engine import rollback, triggers
 from longshore.engine.plan import Plan
 from longshore.store import deployments, targets
 from longshore.store.database import Transaction
@@ -27,8 +27,11 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         # Another deployment of the account began since the plan was made: look again, with that one in sight.
         deployments.release(tx, claim, wake_at=now)
         return
+    subscribed = triggers.triggers_of(tx, deployment)
+    if deployment.status is DeploymentStatus.CREATED and (plan.begin or plan.finish):
+        triggers.tell_start(tx, subscribed, deployment, now)
     if plan.begin is not None:
-        targets.add(tx, deployment.id, plan.begin.targets)
+        targets.add(tx, deployment.id, plan.begin.targets, is_told=triggers.wants_instances(subscribed))
         deployments.begin(
             tx,
             deployment.id,
@@ -45,8 +48,9 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         targets.halt(tx, deployment.id)
     for target_id in plan.start:
         _move(tx, deployment.id, target_id, now, _started)
-    if plan.finish is None:
-        deployments.release(tx, claim, wake_at=plan.wake_at)
+    is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
+    if plan.finish is None or is_behind:
+        deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
         return
     if TargetStatus.IN_PROGRESS in targets.counts(tx, deployment.id):
         # A host took its command up while this plan was made: it is not over yet.
@@ -64,6 +68,7 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         rollback_info=after.info or deployment.rollback_info,
     )
     deployments.remember_hosts(tx, deployment, succeeded=plan.finish.status is DeploymentStatus.SUCCEEDED)
+    triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:
         rollback.begin(tx, after.rollback)
 

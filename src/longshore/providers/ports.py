@@ -56,3 +56,15 @@ class Alarms(Protocol):
             TransientError: they cannot be read now.
             PermanentError: they cannot be read as things are set up.
         """
+
+
+class Topics(Protocol):
+    """Where notifications go."""
+
+    def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
+        """Give this to the subscribers of a topic, some of them perhaps a second time.
+
+        Raises:
+            TransientError: it could not be given now.
+            PermanentError: it cannot be, as things are set up.
+        """

@@ -40,6 +40,7 @@ from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
 from longshore.engine.alarms import AlarmWatch
+from longshore.engine.messenger import Messenger
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
@@ -48,6 +49,7 @@ from longshore.onebox.services.s3 import S3
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.bundles import S3Bundles
 from longshore.providers.ports import Alarms, Bundles
+from longshore.providers.topics import AppriseTopics, SnsTopics
 from longshore.server import credentials, data_dir
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
@@ -106,6 +108,7 @@ class ControlPlane:
     waiting: Waiting
     hook_logs: HookLogs
     engine: Runner
+    messenger: Messenger
     readiness: Readiness
     refusals: Refusals
     #: The account owner's.
@@ -191,6 +194,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         waiting=waiting,
         hook_logs=logs,
         engine=engine,
+        messenger=Messenger(store, _topics(settings)),
         readiness=readiness,
         refusals=refusals,
         root_key=root,
@@ -272,6 +276,11 @@ def _sts(store: Store, limits: Limits, page_secret: bytes) -> Service:
         signing_names=frozenset({"sts"}),
         target_prefixes=frozenset(),
     )
+
+
+def _topics(settings: Settings) -> AppriseTopics:
+    sns = None if settings.sns is None else SnsTopics(settings.sns or None)
+    return AppriseTopics(settings.topics, otherwise=sns)
 
 
 def _alarms(source: AlarmSource) -> Alarms:

@@ -52,6 +52,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         nonlocal is_stuck
         plane.store.wakeup.attach(asyncio.get_running_loop())
         await asyncio.to_thread(plane.engine.start)
+        plane.messenger.start()
         _spare_the_collector()
         announce(settings, port, path)
         try:
@@ -59,6 +60,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
                 yield
         finally:
             plane.hook_logs.close()
+            await asyncio.to_thread(plane.messenger.stop)
             is_stuck = not await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)
 

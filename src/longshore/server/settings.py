@@ -6,10 +6,13 @@ import hashlib
 import ipaddress
 import re
 import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import yaml
 
 from longshore.api.limits import Limits
 from longshore.server.logs import LogFormat, LogLevel
@@ -65,6 +68,10 @@ class Settings:
     log_level: LogLevel = LogLevel.INFO
     #: Where alarms are looked for.
     alarms: tuple[AlarmSource, ...] = ()
+    #: Where SNS is: "" for AWS's own, None for nowhere.
+    sns: str | None = None
+    #: Apprise URLs of subscribers, by topic ARN.
+    topics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9]{12}", self.account_id):
@@ -135,3 +142,34 @@ def parse_alarms(text: str) -> AlarmSource:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"--alarms {kind}= wants an address, as in http://127.0.0.1:9090, and not {url!r}.")
     return AlarmSource(kind, url)
+
+
+def parse_sns(text: str) -> str:
+    """Read ``aws`` or a URL; raises SettingsError."""
+    if text == "aws":
+        return ""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"--sns takes aws, or the address of what speaks SNS's API, and not {text!r}.")
+    return text
+
+
+def read_topics(path: Path) -> dict[str, list[str]]:
+    """Read a YAML file of Apprise URLs by topic ARN; raises SettingsError, which never quotes a URL."""
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"The --topics file {path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark is not None else ""
+        raise SettingsError(f"The --topics file {path} is not YAML{where}.") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"The --topics file {path} must map topic ARNs to Apprise URLs.")
+    topics: dict[str, list[str]] = {}
+    for arn, urls in found.items():
+        listed = [urls] if isinstance(urls, str) else urls
+        if not isinstance(arn, str) or not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise SettingsError(f"In the --topics file {path}, {arn} must have a URL or a list of URLs.")
+        topics[arn] = listed
+    return topics

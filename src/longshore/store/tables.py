@@ -345,10 +345,28 @@ targets = Table(
     Column("last_updated", Float),
     #: The lifecycle events as InstanceTarget spells them.
     Column("events", Text, nullable=False),
+    #: What triggers have told of it: 0 nothing, 1 its start, 2 its end, or nobody wants to know.
+    Column("told", Integer, nullable=False, server_default=text("2")),
     Index(None, "deployment_id", "status", "turn", "target_id"),
     Index(None, "host", "deployment_id"),
     _partial("ix_targets_ready", "host", where="command = 'ready'"),
+    _partial("ix_targets_untold", "deployment_id", "status", where="told < 2"),
     _partial("ix_targets_deadline", "deployment_id", "deadline", where="deadline IS NOT NULL"),
+)
+
+#: What has to be told to topics; a row goes when it is delivered.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    *_scope(),
+    Column("topic_arn", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("create_time", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_try", Float, nullable=False),
+    Index(None, "next_try"),
 )
 
 #: What the scripts of a lifecycle event said on a host, in the order in which it came.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import and_, insert, or_, select
 
 from longshore.domain.deployment import EventStatus, ScriptCode, TargetStatus
 from longshore.domain.health import Turn
@@ -16,6 +16,10 @@ from longshore.domain.target import CommandState, Diagnostics, LifecycleEvent, T
 from longshore.store import wakeup
 from longshore.store.database import Transaction
 from longshore.store.tables import targets
+
+#: `told` of a host of which nothing is left to tell.
+_ALL_TOLD = 2
+_ATTEMPTED = (TargetStatus.SUCCEEDED.value, TargetStatus.FAILED.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +59,8 @@ class OpenCommand:
     ready_since: float
 
 
-def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget]) -> None:
-    """Record the hosts of a deployment, all Pending."""
+def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget], *, is_told: bool = False) -> None:
+    """Record the hosts of a deployment, all Pending; `is_told` when somebody wants to know of each."""
     rows = [
         {
             "deployment_id": deployment_id,
@@ -64,6 +68,7 @@ def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget]) -> None:
             "target_arn": one.target_arn,
             "host": one.host,
             "turn": int(one.turn),
+            "told": 0 if is_told else _ALL_TOLD,
             **_progress(one.target),
         }
         for one in new
@@ -206,6 +211,31 @@ def any_attempted(tx: Transaction, deployment_id: str) -> bool:
         (deployment_id,),
     ).fetchone()
     return row is not None
+
+
+def untold(tx: Transaction, deployment_id: str, limit: int) -> list[tuple[TargetRow, bool]]:
+    """Hosts whose start or end was not told yet, and whether their start was."""
+    is_news = or_(
+        and_(targets.c.status == TargetStatus.IN_PROGRESS.value, targets.c.told == 0),
+        and_(targets.c.status.in_(_ATTEMPTED), targets.c.told < _ALL_TOLD),
+    )
+    rows = tx.execute(
+        select(targets)
+        .where(targets.c.deployment_id == deployment_id, targets.c.told < _ALL_TOLD, is_news)
+        .order_by(targets.c.last_updated, targets.c.target_id)
+        .limit(limit)
+    ).mappings()
+    return [(_row(row), bool(row["told"])) for row in rows]
+
+
+def mark_told(tx: Transaction, deployment_id: str, rows: Iterable[TargetRow]) -> None:
+    """What these hosts have come to was told."""
+    for row in rows:
+        told = _ALL_TOLD if row.target.status.is_final else 1
+        tx.hot(
+            "UPDATE targets SET told = ? WHERE deployment_id = ? AND target_id = ?",
+            (told, deployment_id, row.target_id),
+        )
 
 
 def grant_grace(tx: Transaction, until: float) -> None:

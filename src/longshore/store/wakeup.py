@@ -10,7 +10,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection
 
-#: What a hint is about: ("host", who polls), ("deployment", id), ("key", access key id) or ("principal", id).
+#: What a hint is about: ("host", who polls), ("deployment", id), ("key", access key id), ("principal", id)
+#: or ("notification", "").
 Topic = tuple[str, str]
 
 
@@ -32,6 +33,11 @@ def key(access_key_id: str) -> Topic:
 def principal(principal_id: str) -> Topic:
     """What a user or role may do has changed, or how it is called."""
     return ("principal", principal_id)
+
+
+def notification() -> Topic:
+    """Something is to be told to a topic."""
+    return ("notification", "")
 
 
 class Wakeup:
