@@ -1,5 +1,5 @@
 """All benchmarks, one after the other."""
 
-from bench import agents, api, fleet, one_host, report
+from bench import agents, api, fleet, install, one_host, report
 
-report.main(one_host.benchmark, agents.benchmark, api.benchmark, fleet.benchmark)
+report.main(one_host.benchmark, agents.benchmark, api.benchmark, fleet.benchmark, install.benchmark)

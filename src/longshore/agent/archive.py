@@ -16,6 +16,7 @@ import os
 import stat
 import struct
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from longshore.agent.errors import ArchiveError
+from longshore.agent.tar_header import Header
 
 #: A bundle that unpacks to more than both bounds is taken for a bomb.
 SUSPICIOUS_SIZE = 1024**3
@@ -38,6 +40,10 @@ _CHUNK = 1024 * 1024
 _BUFFER = 64 * 1024
 #: A local file header: signature, then sizes of the name and of the extra field after what the directory repeats.
 _ZIP_HEADER = struct.Struct("<4s22xHH")
+#: The end of the year 2105, which zip's and most file systems' times reach.
+_LAST_TIME = 2**32
+#: A zip's field of times in UTC: its tag, then size and flags.
+_ZIP_UTC = struct.Struct("<HHB")
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
@@ -112,8 +118,8 @@ class _Tree:
         # Set at the end: a read-only directory must still take its files.
         self._directory_modes[path] = mode & 0o777
 
-    def file(self, name: str, mode: int, chunks: Iterator[bytes]) -> None:
-        """Write a regular file, counting its real bytes."""
+    def file(self, name: str, mode: int, modified: float | None, chunks: Iterator[bytes]) -> None:
+        """Write a regular file, counting its real bytes; `modified` in seconds since 1970."""
         path = self._new(name, mode)
         descriptor = os.open(
             self._root + path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode & 0o777
@@ -124,6 +130,8 @@ class _Tree:
                 written = os.write(descriptor, chunk)
                 while written < len(chunk):
                     written += os.write(descriptor, memoryview(chunk)[written:])
+            if modified is not None:
+                os.utime(descriptor, (modified, modified))
         finally:
             os.close(descriptor)
         self._files.add(path)
@@ -294,9 +302,23 @@ def _unpack_zip_entry(reader: zipfile.ZipFile, descriptor: int, entry: zipfile.Z
     elif name.endswith("/") or kind == stat.S_IFDIR:
         tree.directory(name, mode & 0o7777 or 0o755)
     elif kind in (0, stat.S_IFREG):
-        tree.file(name, mode & 0o7777 or 0o644, _zip_chunks(reader, descriptor, entry))
+        tree.file(name, mode & 0o7777 or 0o644, _zip_modified(entry), _zip_chunks(reader, descriptor, entry))
     else:
         raise ArchiveError(f"the bundle's entry {name!r} is a device, pipe or socket")
+
+
+def _zip_modified(entry: zipfile.ZipInfo) -> float | None:
+    """When the file was modified: in UTC where the archive says so, else by this host's clock, as unzip(1) has it."""
+    extra = entry.extra
+    while len(extra) >= _ZIP_UTC.size + 4:
+        tag, size, flags = _ZIP_UTC.unpack_from(extra)
+        if tag == 0x5455 and size >= 5 and flags & 1:
+            return float(struct.unpack_from("<I", extra, _ZIP_UTC.size)[0])
+        extra = extra[4 + size :]
+    try:
+        return time.mktime((*entry.date_time, 0, 0, -1))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _zip_chunks(reader: zipfile.ZipFile, descriptor: int, entry: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -335,7 +357,11 @@ def _unpack_tar(bundle: Path, bundle_type: str, tree: _Tree) -> None:
         stream = _LastRead(_decompressed(raw, bundle_type))
         try:
             with tarfile.open(
-                fileobj=cast("IO[bytes]", stream), mode="r:", errors="surrogateescape", encoding="utf-8"
+                fileobj=cast("IO[bytes]", stream),
+                mode="r:",
+                errors="surrogateescape",
+                encoding="utf-8",
+                tarinfo=Header,
             ) as reader:
                 for entry in reader:
                     # tarfile remembers every member; a long archive must not fill the memory.
@@ -355,7 +381,9 @@ def _unpack_tar_entry(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _
     elif entry.issym():
         tree.symlink(entry.name, entry.linkname)
     elif entry.isreg():
-        tree.file(entry.name, entry.mode & 0o7777, _tar_chunks(reader, entry, stream))
+        # What no file system can hold is left out: the time of a file is worth no refusal.
+        modified = entry.mtime if 0 <= entry.mtime < _LAST_TIME else None
+        tree.file(entry.name, entry.mode & 0o7777, modified, _tar_chunks(reader, entry, stream))
     else:
         raise ArchiveError(f"the bundle's entry {entry.name!r} is a device, pipe or of an unknown kind")
 
@@ -402,16 +430,21 @@ class _LastRead:
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._last = b""
+        # Counted here: tarfile asks where it is, and goes where it is, several times an entry.
+        self._at = stream.tell()
 
     def read(self, size: int = -1) -> bytes:
         self._last = self._stream.read(size)
+        self._at += len(self._last)
         return self._last
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
+        if whence or offset != self._at:
+            self._at = self._stream.seek(offset, whence)
+        return self._at
 
     def tell(self) -> int:
-        return self._stream.tell()
+        return self._at
 
     def check_end(self) -> None:
         """Raise unless the archive ended with an end mark or at its last byte."""

@@ -215,7 +215,7 @@ class _Planner:
         if destination in self.directories:
             raise InstallError(f"the AppSpec file makes {destination} both a file and a directory")
         _check_line(destination)
-        is_new = os.path.dirname(destination) in self.directories  # noqa: PTH120
+        is_new = destination.rpartition("/")[0] in self.directories
         there = None if is_new else self._there.lstat(destination)
         if there is not None and not self._may_replace(destination, there):
             return

@@ -12,8 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from longshore.agent import acl, selinux
@@ -42,12 +41,12 @@ class Switch:
 def write_down(change: Switch, paths: DeploymentPaths) -> None:
     """From here on the switch happens, whatever happens to us."""
     listed = paths.cleanup.read_bytes()
-    noted = asdict(change) | {
+    noted = vars(change) | {
         "cleanup_file": _digest(listed),
         "cleanup_size": len(listed),
     }
     # A power cut may undo what the kernel has not written yet: the files first, then the promise that they are there.
-    _write_through(os.path.dirname(staged) for staged, _ in change.renames)  # noqa: PTH120
+    _write_through({staged.rpartition("/")[0] for staged, _ in change.renames})
     write_atomically(paths.switch, json.dumps(noted).encode(), 0o600, durable=True)
     # Both releases' paths, in case the official agent cleans up after us in mid-switch.
     write_atomically(paths.cleanup, listed + _lines(change.cleanup))
@@ -89,13 +88,13 @@ def carry_out(change: Switch, paths: DeploymentPaths) -> None:
     paths.switch.unlink(missing_ok=True)
 
 
-def _write_through(directories: Iterable[str]) -> None:
+def _write_through(directories: set[str]) -> None:
     """Have the file systems of these directories on disk; a call for each file would take far longer."""
     import ctypes  # a worker needs it once, the poller never
 
     syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     seen: set[int] = set()
-    for directory in set(directories):
+    for directory in directories:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             device = os.fstat(descriptor).st_dev

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from longshore.agent import archive
 from longshore.agent.archive import Limits, unpack
 from longshore.agent.errors import ArchiveError
+from longshore.agent.tar_header import Header
 
 Member = tuple[str, dict[str, Any]]
 
@@ -304,3 +305,64 @@ def test_whatever_the_archive_nothing_comes_to_lie_outside(
     for path in out.rglob("*"):
         if not path.is_symlink():
             assert os.path.realpath(path).startswith(os.path.realpath(out))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(
+    kind=st.sampled_from([tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]),
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=60),
+    numbers=st.tuples(st.integers(0, 0o7777), st.integers(0, 2**40), st.integers(0, 2**33)),
+    how=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT]),
+    changes=st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), max_size=4),
+    mends=st.booleans(),
+)
+def test_a_header_is_read_as_the_standard_library_reads_it(
+    kind: bytes, name: str, numbers: tuple[int, int, int], how: int, changes: list[tuple[int, int]], mends: bool
+) -> None:
+    """Ours is the quicker one, and must not be the other one: spoilt headers, with and without a right checksum."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, (entry.mode, entry.size, entry.mtime) = kind, "x" if kind in b"12" else "", numbers
+    try:
+        block = bytearray(entry.tobuf(how)[-512:])
+    except ValueError:
+        return
+    for place, value in changes:
+        block[place] = value
+    if mends:
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+
+    def read(reader: type[tarfile.TarInfo]) -> object:
+        try:
+            found = reader.frombuf(bytes(block), "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            return type(error)
+        return {slot: getattr(found, slot, None) for slot in tarfile.TarInfo.__slots__}
+
+    assert read(Header) == read(tarfile.TarInfo)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_times_are_kept(tmp_path: Path, kind: str) -> None:
+    """Hosts behind one load balancer tell the same Last-Modified and ETag."""
+    made = io.BytesIO()
+    moment = 1_700_000_000
+    if kind == "tar":
+        with tarfile.open(fileobj=made, mode="w") as writer:
+            for name, mtime in (("a", moment), ("odd", 2**35)):
+                entry = tarfile.TarInfo(name)
+                entry.mtime = mtime
+                writer.addfile(entry)
+    else:
+        with zipfile.ZipFile(made, "w") as archive_:
+            # As zip(1) writes it: the local time, which has even seconds and no zone, and the field of times in UTC.
+            given = zipfile.ZipInfo("a", (2001, 1, 1, 0, 0, 0))
+            given.extra = b"UT\x09\0\x03" + moment.to_bytes(4, "little") * 2
+            archive_.writestr(given, "x")
+            archive_.writestr(zipfile.ZipInfo("local", time.localtime(moment)[:6]), "x")
+            archive_.writestr(zipfile.ZipInfo("odd", (1980, 0, 0, 0, 0, 0)), "x")
+    out = unpacked(tmp_path, made.getvalue(), kind)
+    assert (out / "a").stat().st_mtime == moment
+    assert (out / "odd").exists()
+    if kind == "zip":
+        assert abs((out / "local").stat().st_mtime - moment) <= 1
