@@ -93,14 +93,15 @@ def examining(handler: Handler, bundles: Bundles, alarms: Alarms) -> Handler:
 def _instance(
     host: Host, wave: int, seen: Circumstances, planned: str, last_seen: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    is_healthy, installed = seen.health.get(host.name, (False, None))
+    is_healthy, installed = seen.health.get(host.name, (None, None))
     described = {
         "instanceName": host.name,
         "instanceArn": host.arn,
         "wave": wave,
-        "isHealthy": is_healthy,
         "installedRevision": _installed(installed, planned, seen.current_revision),
     }
+    if is_healthy is not None:
+        described["isHealthy"] = is_healthy
     if (moment := last_seen.get(_principal(host))) is not None:
         described["lastSeenTime"] = moment
     return described

@@ -22,6 +22,12 @@ _INSTALLED = {
     "UNKNOWN": ("not known", "dim"),
 }
 
+_HEALTHY: dict[bool | None, str | Text] = {
+    True: "yes",
+    False: Text("no", style="yellow"),
+    None: Text("not known", style="dim"),
+}
+
 
 class Output(StrEnum):
     TEXT = "text"
@@ -129,7 +135,7 @@ def _table(instances: list[dict[str, Any]]) -> Table:
         table.add_row(
             str(one["wave"]),
             one["instanceName"],
-            Text("yes" if one["isHealthy"] else "no", style="" if one["isHealthy"] else "yellow"),
+            _HEALTHY[one.get("isHealthy")],
             Text(said, style=style),
             f"{seen:%Y-%m-%d %H:%M}" if seen else "",
         )
