@@ -56,10 +56,10 @@ def tick(world: World, claim: Claim, now: float) -> None:
     Raises:
         LeaseLostError: another tick has taken over meanwhile.
     """
-    deployment = world.store.read(lambda tx: deployments.get(tx, claim.deployment_id))
-    if deployment is None or deployment.status.is_final:
+    seen = world.store.read(partial(_see, deployment_id=claim.deployment_id))
+    if seen is None:
         return
-    watch = world.store.read(partial(_watch, deployment=deployment))
+    deployment, watch = seen
     look = Look() if watch is None else world.alarms.look(deployment.scope, watch, now)
     if look.stop is not None:
         deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
@@ -86,7 +86,15 @@ def abandon(world: World, claim: Claim, now: float) -> None:
     world.store.write(work)
 
 
-def _watch(tx: Transaction, *, deployment: Deployment) -> Watch | None:
+def _see(tx: Transaction, *, deployment_id: str) -> tuple[Deployment, Watch | None] | None:
+    """The deployment and the alarms to look at; None when there is nothing more to do."""
+    deployment = deployments.get(tx, deployment_id)
+    if deployment is None or deployment.status.is_final:
+        return None
+    return deployment, _watch(tx, deployment)
+
+
+def _watch(tx: Transaction, deployment: Deployment) -> Watch | None:
     """The alarms to look at. A rollback looks at none: what fires may well be what it mends (S5.8)."""
     if deployment.creator == CREATOR or deployment.error_code is not None:
         return None

@@ -358,9 +358,9 @@ def finish(
 
 def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) -> None:
     """Bring what the group knows of its hosts up to date after a deployment ended (S2.18, S2.19)."""
-    known = tx.execute(
-        select(deployment_groups.c.target_revision_identity).where(deployment_groups.c.id == deployment.group_id)
-    ).one_or_none()
+    known = tx.hot(
+        "SELECT target_revision_identity FROM deployment_groups WHERE id = ?", (deployment.group_id,)
+    ).fetchone()
     if known is None:  # the group was deleted meanwhile
         return
     current = known[0]
