@@ -24,6 +24,10 @@ from longshore.wire.service import AwsError, Call
 
 _TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": {**LONGSHORE, **OURS}}
 _ENROLLING = ("longshore", "EnrollHost")
+#: More than any operation takes.
+_MOST_NAMED = 1000
+#: Characters.
+_LONGEST_ARN = 2048
 _READING = ("s3:GetObject", "s3:GetObjectVersion")
 
 
@@ -69,12 +73,17 @@ class Authorizer:
 
 
 def _require(tx: Transaction, key: Key, call: Call, asked: Mapping[str, Any]) -> None:
+    # The input's constraints are not checked yet, and everybody waits while this looks at one name after the other.
+    if any(isinstance(value, list) and len(value) > _MOST_NAMED for value in asked.values()):
+        raise AwsError("ValidationException", f"No list may have more than {_MOST_NAMED} members.")
     rows = _Rows(tx, Scope(call.caller.account, call.caller.region))
     name = key.principal_arn.rpartition("/")[2] if key.kind is PrincipalKind.USER else ""
     question = Asked(asked, call.caller.account, call.caller.region, key.principal_arn, name, rows)
     for need in _needs(call):
         for resource in need.find(question):
             arn = resource.arn
+            if len(arn) > _LONGEST_ARN:
+                raise AwsError("ValidationException", f"No name can be so long that its ARN has {len(arn)} characters.")
             keys = _keys(key, call, asked, lambda arn=arn: rows.tags(arn))  # type: ignore[misc]  # mypy cannot infer it
             reasons = [why_not(key, action, arn, keys) for action in need.actions]
             if None not in reasons:

@@ -409,6 +409,21 @@ def test_a_policy_is_given_back_as_it_was_written(there: World) -> None:
     there.iam.delete_user_policy(UserName="bob", PolicyName="as-is")
 
 
+def test_nobody_keeps_the_server_busy_with_names_that_it_must_compare(there: World) -> None:
+    """What is authorised is not checked yet: names may be as long and as many as a body holds."""
+    caller = there.user("slow")
+    slow = [f"arn:aws:codedeploy:us-east-1:000000000000:*{'?' * 300}b{number}*" for number in range(4)]
+    document = policy(allow("*", "*"), allow("codedeploy:*", slow) | {"Effect": "Deny"})
+    there.iam.put_user_policy(UserName="slow", PolicyName="own", PolicyDocument=document)
+    for operation, given, code in (
+        ("GetApplication", {"applicationName": "a" * 3_000_000}, "ValidationException"),
+        ("BatchGetApplications", {"applicationNames": ["a"] * 500_000}, "ValidationException"),
+        ("BatchGetDeployments", {"deploymentIds": [f"d-{number}" for number in range(200_000)]}, "ValidationException"),
+        ("BatchGetApplications", {"applicationNames": ["a" * 1900] * 100}, "InvalidApplicationNameException"),
+    ):
+        assert caller.tries("codedeploy", operation, given)[0] == code, operation
+
+
 # Hosts.
 
 
