@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -66,6 +67,12 @@ def replace(old: Files, new: Files) -> None:
         shutil.copyfile(source, to)
 
 
+def token(plane: ControlPlane) -> str:
+    """A new enrollment token."""
+    made = plane.client("longshore").create_enrollment_token()
+    return str({name: value for name, value in made.items() if name != "ResponseMetadata"})
+
+
 def logged(plane: ControlPlane, event: str) -> list[dict[str, str]]:
     lines = [json.loads(line) for line in plane.log.read_text().splitlines()]
     return [line for line in lines if line["event"] == event]
@@ -93,6 +100,8 @@ def test_a_renewed_certificate_is_shown_to_new_connections_and_old_ones_stay(
     kept.request("GET", "/healthz")
     assert kept.getresponse().read() == b"ok\n"
     kept.close()
+    # A host that enrolls from now on is told to expect it.
+    wait_until("tokens name it", lambda: hashlib.sha256(der(renewed)).hexdigest() in token(plane))
     # Without a signal too, a little later.
     third = made(tmp_path / "third")
     replace(files, third)

@@ -116,9 +116,14 @@ class ControlPlane:
     #: Whoever shows it may read the metrics.
     metrics_token: str
 
+    def certificate_renewed(self, sha256: str) -> None:
+        """The server shows another certificate from now on: hosts that are enrolled will be told so."""
+        self.store.later(lambda tx: server_secrets.put(tx, server_secrets.CERTIFICATE_SHA256, sha256))
 
-def build(settings: Settings, *, port: int) -> ControlPlane:
-    """Open the data and wire everything that uses it; `port` is where the server listens."""
+
+def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> ControlPlane:
+    """Open the data and wire everything that uses it; `port` is where the server listens, and the SHA-256 that of
+    the certificate it shows, "" for none."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not data_dir.take(settings.data_dir):
         raise StoreInUse(settings.data_dir)
@@ -137,7 +142,7 @@ def build(settings: Settings, *, port: int) -> ControlPlane:
         lambda tx: server_secrets.get_or_make(tx, "metrics-token", lambda: f"lsm_{secrets.token_urlsafe(32)}")
     )
 
-    store.write(lambda tx: server_secrets.put(tx, server_secrets.CERTIFICATE_SHA256, settings.certificate_sha256()))
+    store.write(lambda tx: server_secrets.put(tx, server_secrets.CERTIFICATE_SHA256, certificate_sha256))
 
     keys = keyring(store)
     usage = Usage(store)

@@ -41,7 +41,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     _allow_many_connections()
     listening = _bind(settings)
     port: int = listening.getsockname()[1]
-    plane = build(settings, port=port)
+    plane = build(settings, port=port, certificate_sha256=certificate.sha256 if certificate is not None else "")
     path = write_credentials(settings, plane.root_key)
     write_metrics_token(settings, plane.metrics_token)
 
@@ -55,8 +55,11 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         plane.messenger.start()
         _spare_the_collector()
         announce(settings, port, path)
+        renewed = (
+            certificate.renewed(plane.certificate_renewed) if certificate is not None else contextlib.nullcontext()
+        )
         try:
-            async with plane.refusals.watching(), _renewed(certificate):
+            async with plane.refusals.watching(), renewed:
                 yield
         finally:
             plane.hook_logs.close()
@@ -132,17 +135,6 @@ def _with_lifespan(app: Any, lifespan: Callable[[], contextlib.AbstractAsyncCont
         await send({"type": "lifespan.shutdown.complete"})
 
     return both
-
-
-@contextlib.asynccontextmanager
-async def _renewed(certificate: Certificate | None) -> AsyncIterator[None]:
-    """Take the certificate anew when its files change, and at SIGHUP at once."""
-    if certificate is None:
-        yield
-        return
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.renew)
-    async with certificate.watching():
-        yield
 
 
 def _bind(settings: Settings) -> socket.socket:

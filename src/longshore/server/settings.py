@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import re
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,8 +14,6 @@ import yaml
 
 from longshore.api.limits import Limits
 from longshore.server.logs import LogFormat, LogLevel
-
-_END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 
 
 class SettingsError(Exception):
@@ -103,16 +99,6 @@ class Settings:
     @property
     def scheme(self) -> str:
         return "http" if self.tls_cert is None else "https"
-
-    def certificate_sha256(self) -> str:
-        """The SHA-256 of the server's certificate, in hexadecimal; "" without TLS. Raises SettingsError."""
-        if self.tls_cert is None:
-            return ""
-        try:
-            first, found, _ = self.tls_cert.read_text().partition(_END_OF_CERTIFICATE)
-            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(first[first.index("-----BEGIN") :] + found)).hexdigest()
-        except (OSError, ValueError):
-            raise SettingsError(f"{self.tls_cert} is no certificate in PEM that this user can read.") from None
 
     def url(self, port: int) -> str:
         """Where the server is reached from this machine, listening on `port`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import ssl
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from longshore.server.settings import SettingsError
 
@@ -28,24 +30,31 @@ class Certificate:
         """Raises SettingsError: the two cannot be used, and why."""
         self._certificate = certificate
         self._key = key
+        #: Of the certificate that is shown, in hexadecimal.
+        self.sha256 = ""
         self._seen = self._look()
         self._current = self._load()
         #: What to listen with: it hands every handshake to the newest certificate.
         self.context = self._current
         self.context.sni_callback = self._choose
 
-    def renew(self) -> None:
-        """Use what the files hold now for new connections, if it can be used; those that are open stay."""
+    def _renew(self, tell: Callable[[str], None]) -> None:
         self._seen = self._look()
         try:
             self._current = self._load()
         except SettingsError as error:
             log.error("tls_certificate_refused", reason=f"{error} The last one stays in use.")
+            return
+        tell(self.sha256)
 
     @contextlib.asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Renew whenever the files have changed."""
-        task = asyncio.create_task(self._keep_looking())
+    async def renewed(self, tell: Callable[[str], None]) -> AsyncIterator[None]:
+        """Take what the files hold for new connections when they change, at SIGHUP at once; open ones stay.
+
+        `tell` hears the SHA-256 of each certificate that is taken, in hexadecimal.
+        """
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew, tell)
+        task = asyncio.create_task(self._keep_looking(tell))
         try:
             yield
         finally:
@@ -53,11 +62,11 @@ class Certificate:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _keep_looking(self) -> None:
+    async def _keep_looking(self, tell: Callable[[str], None]) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             if self._look() != self._seen:
-                self.renew()
+                self._renew(tell)
 
     def _look(self) -> tuple[object, ...]:
         return tuple(_identity(path) for path in (self._certificate, self._key))
@@ -67,7 +76,8 @@ class Certificate:
         connection.context = self._current
 
     def _load(self) -> ssl.SSLContext:
-        ends = _end_of(self._certificate)
+        shown = _first_in(self._certificate)
+        ends = shown.not_valid_after_utc
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
@@ -83,6 +93,7 @@ class Certificate:
             log.warning("tls_certificate_expired", ended=ends.isoformat(), reason="Clients will refuse it: renew it.")
         if mode & stat.S_IRWXO:
             log.warning("tls_key_readable_by_all", file=str(self._key), reason="Whoever has it can be this server.")
+        self.sha256 = shown.fingerprint(hashes.SHA256()).hex()
         return context
 
     def _refuse_to_ask(self) -> str:
@@ -101,7 +112,7 @@ def _identity(path: Path) -> object:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _end_of(path: Path) -> datetime:
+def _first_in(path: Path) -> x509.Certificate:
     try:
         chain = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
@@ -110,7 +121,7 @@ def _end_of(path: Path) -> datetime:
         raise SettingsError(
             f"{path} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----), or a damaged one."
         ) from None
-    return chain[0].not_valid_after_utc
+    return chain[0]
 
 
 def _explained(error: ssl.SSLError, certificate: Path, key: Path) -> str:
