@@ -51,7 +51,7 @@ def test_failure_shows_the_script_and_its_log_with_exit_code_1(
 def test_a_terminal_gets_a_table(tmp_path: Path, shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops) -> None:
     seen = tmp_path / "seen"
     hosts = hosts_of(shared_plane, 1)
-    waits = f"until [ -e {seen} ]; do sleep 0.05; done"
+    waits = f"echo here I am; until [ -e {seen} ]; do sleep 0.05; done"
     deployment_id = shop_of(shared_plane, hosts).start(Revision(hooks={"ValidateService": waits}))
     ours, theirs = pty.openpty()
     environ = os.environ | shared_plane.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
@@ -61,7 +61,7 @@ def test_a_terminal_gets_a_table(tmp_path: Path, shared_plane: ControlPlane, hos
     try:
         while chunk := os.read(ours, 65536):
             shown += chunk
-            if "▶".encode() in shown:
+            if "▶".encode() in shown and b"here I am" in shown:
                 seen.touch()
     except OSError:
         pass  # how the other end's closing is told

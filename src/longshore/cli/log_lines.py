@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from longshore.cli.watch_follow import Follower
 from longshore.cli.watch_progress import Event, Progress, plain
 
@@ -40,16 +42,36 @@ class LogLook:
         return self.progress.is_final
 
 
+class HookLog:
+    """What the hooks of a deployment say, from where it was read last."""
+
+    def __init__(
+        self, longshore: Any, deployment_id: str, *, host: str | None = None, event: str | None = None
+    ) -> None:
+        """With `host` or `event`, nothing else."""
+        self._longshore = longshore
+        filters = {"deploymentId": deployment_id, "targetId": host, "lifecycleEventName": event}
+        self._filters = {name: value for name, value in filters.items() if value is not None}
+        self._token: str | None = None
+
+    def page(self) -> list[Line]:
+        """Some of what is new; nothing when there is no more."""
+        while True:
+            more = {"nextToken": self._token} if self._token else {}
+            answer = self._longshore.get_hook_log(**self._filters, **more)
+            self._token = answer["nextForwardToken"]
+            lines = [line for entry in answer["entries"] for line in _lines(entry)]
+            if lines or not answer["entries"]:
+                return lines
+
+
 class LogFollower:
     """Looks at a deployment and at what its hooks have said since."""
 
-    def __init__(self, longshore: Any, follower: Follower, deployment_id: str, *, host: str | None, event: str | None):
-        self._longshore = longshore
+    def __init__(self, log: HookLog, follower: Follower, *, event: str | None) -> None:
+        self._log = log
         self._follower = follower
-        filters = {"deploymentId": deployment_id, "targetId": host, "lifecycleEventName": event}
-        self._filters = {name: value for name, value in filters.items() if value is not None}
         self._event = event
-        self._token: str | None = None
         self._lines: deque[Line] = deque()
         #: Of which something was told while they ran; those among them of which not everything was kept.
         self._live: set[_Where] = set()
@@ -59,29 +81,13 @@ class LogFollower:
     def look(self) -> LogLook:
         """What is new. The deployment is looked at first: of what has ended by then, the log is whole."""
         progress = self._follower.look()
-        self._read()
+        while page := self._log.page():
+            self._live |= {(line.target, line.event) for line in page}
+            self._cut |= {(line.target, line.event) for line in page if line.dropped}
+            self._lines += page
         self._lines += self._tails(progress)
         lines, self._lines = tuple(self._lines), deque()
         return LogLook(progress=progress, lines=lines)
-
-    def _read(self) -> None:
-        while True:
-            more = {"nextToken": self._token} if self._token else {}
-            answer = self._longshore.get_hook_log(**self._filters, **more)
-            self._token = answer["nextForwardToken"]
-            if not answer["entries"]:
-                return
-            for entry in answer["entries"]:
-                self._take(entry)
-
-    def _take(self, entry: Mapping[str, Any]) -> None:
-        target, event, time = entry["targetId"], entry["lifecycleEventName"], entry["time"]
-        self._live.add((target, event))
-        if dropped := entry.get("droppedLines", 0):
-            self._cut.add((target, event))
-            self._lines.append(Line(target=target, event=event, time=time, dropped=dropped))
-        for text in entry["text"].removesuffix("\n").split("\n") if entry["text"] else ():
-            self._lines.append(Line(target=target, event=event, time=time, text=plain(text)))
 
     def _tails(self, progress: Progress) -> Iterator[Line]:
         """The end of a log, as it was reported: all there is of a host whose agent tells nothing while hooks run."""
@@ -98,6 +104,49 @@ class LogFollower:
             self._ended.add(where)
             if where not in self._live or where in self._cut:
                 yield from _tail(target_id, event)
+
+
+class LastWords:
+    """What the hooks that run now said last, of a deployment whose targets are all looked at."""
+
+    def __init__(self, log: HookLog) -> None:
+        self._log: HookLog | None = log
+        self._said: dict[_Where, Line] = {}
+
+    def along(self, seen: Iterator[Progress]) -> Iterator[Progress]:
+        """The same looks, each with `lines` brought up to date before it."""
+        for progress in seen:
+            running = {
+                (target.id, event.name)
+                for target in progress.targets
+                for event in target.events
+                if event.status == "InProgress"
+            }
+            if running and progress.sees_all:
+                self._read()
+            self._said = {where: line for where, line in self._said.items() if where in running}
+            yield progress
+
+    def lines(self) -> list[Line]:
+        """One for each host, by name."""
+        return [line for _, line in sorted(self._said.items())]
+
+    def _read(self) -> None:
+        try:
+            page = self._log.page() if self._log is not None else []
+        except (ClientError, BotoCoreError):
+            # Some servers have no such thing, and not everybody may read it: there is the table still.
+            self._log = None
+            return
+        self._said |= {(line.target, line.event): line for line in page if line.text.strip()}
+
+
+def _lines(entry: Mapping[str, Any]) -> Iterator[Line]:
+    target, event, time = entry["targetId"], entry["lifecycleEventName"], entry["time"]
+    if dropped := entry.get("droppedLines", 0):
+        yield Line(target=target, event=event, time=time, dropped=dropped)
+    for text in entry["text"].removesuffix("\n").split("\n") if entry["text"] else ():
+        yield Line(target=target, event=event, time=time, text=plain(text))
 
 
 def _tail(target: str, event: Event) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from longshore.cli.clients import client, explained
-from longshore.cli.log_lines import Line, LogFollower, LogLook
+from longshore.cli.log_lines import HookLog, Line, LogFollower, LogLook
 from longshore.cli.watch import INTERRUPTED, USED_WRONGLY, Output
 from longshore.cli.watch_follow import Follower, follow
 
@@ -44,10 +44,8 @@ def logs(
     deployment or host. Ctrl-C ends the looking, not the deployment.
     """
     follower = LogFollower(
-        client("longshore", endpoint_url=endpoint_url),
+        HookLog(client("longshore", endpoint_url=endpoint_url), deployment_id, host=host, event=event),
         Follower(client("codedeploy", endpoint_url=endpoint_url), deployment_id, only=host),
-        deployment_id,
-        host=host,
         event=event,
     )
     show = _as_json if output is Output.JSON else _Text()

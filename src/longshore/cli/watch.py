@@ -14,9 +14,10 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from longshore.cli.clients import client, explained, show_json
+from longshore.cli.log_lines import HookLog, LastWords
 from longshore.cli.watch_follow import Follower, follow
 from longshore.cli.watch_progress import Changes, Progress
-from longshore.cli.watch_table import deployment_table
+from longshore.cli.watch_table import deployment_table, said_last
 
 #: What was asked for does not exist or is no deployment id: the command was used wrongly.
 USED_WRONGLY = frozenset(
@@ -42,7 +43,8 @@ def watch(
 ) -> None:
     """Show a deployment until it ends.
 
-    In a terminal: a table that moves, worst and active targets first, at most 40 of them. In a pipe: one line for
+    In a terminal: a table that moves, worst and active targets first, at most 40 of them; below it what the hooks that
+    run said last (`longshore logs` shows all of it). In a pipe: one line for
     each change (of a deployment with more than 40 targets, the counts and the failures). With --output json: nothing
     until the end, then its status, counts, error and (at most 40) failed targets with script, error code and log tail.
 
@@ -51,7 +53,12 @@ def watch(
     """
     seen = follow(Follower(client("codedeploy", endpoint_url=endpoint_url), deployment_id), away=_say_away)
     try:
-        last = _shown(seen, output)
+        if output is Output.JSON:
+            *_, last = seen
+        else:
+            words = LastWords(HookLog(client("longshore", endpoint_url=endpoint_url), deployment_id))
+            looks = words.along(seen) if sys.stdout.isatty() else seen
+            last = show(looks, footer=lambda: said_last(words.lines()))
     except ClientError as error:
         if error.response["Error"]["Code"] not in USED_WRONGLY:
             raise
@@ -83,8 +90,9 @@ def show(
         console = Console()
         with Live(console=console, auto_refresh=False) as live:
             for progress in seen:
-                rows = max(5, console.height - _OTHER_LINES)
-                live.update(deployment_table(progress, datetime.now(UTC), *footer(), rows=rows), refresh=True)
+                below = footer()
+                rows = max(5, console.height - _OTHER_LINES - len(below))
+                live.update(deployment_table(progress, datetime.now(UTC), *below, rows=rows), refresh=True)
                 last = progress
     assert last is not None
     return last
@@ -121,13 +129,6 @@ def as_json(progress: Progress) -> dict[str, Any]:
             }
         )
     return ended
-
-
-def _shown(seen: Iterator[Progress], output: Output) -> Progress:
-    if output is Output.TEXT:
-        return show(seen)
-    *_, last = seen
-    return last
 
 
 def _say_away(error: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from longshore.cli.log_lines import Line
 from longshore.cli.watch_progress import Event, Progress, Target, counted, failure_lines, rollback_line
 
 _MARKS = {
@@ -26,6 +28,8 @@ _BAR_CELLS = 30
 _HEADLINE = {"Succeeded": "bold green", "Failed": "bold red", "Stopped": "bold red"}
 #: Failed targets explained in full; more would push the table off the screen.
 _MOST_EXPLAINED = 3
+#: Hosts whose last line is shown.
+_MOST_SAID = 5
 #: Up to here rows keep their places; in a longer table the worst come first.
 _FEW = 20
 
@@ -41,6 +45,19 @@ def deployment_table(progress: Progress, now: datetime, *footer: RenderableType,
     if progress.is_final:
         parts += failures(progress)
     return Group(*parts)
+
+
+def said_last(lines: Sequence[Line]) -> list[RenderableType]:
+    """What hooks said last, a line each, cut to the terminal's width."""
+    shown: list[RenderableType] = [
+        Text.assemble(
+            (f"{line.target} ", "bold"), (f"{line.event} ", "dim"), line.text, no_wrap=True, overflow="ellipsis"
+        )
+        for line in lines[:_MOST_SAID]
+    ]
+    if len(lines) > _MOST_SAID:
+        shown.append(Text(f"… {len(lines) - _MOST_SAID} more hosts say something", style="dim"))
+    return shown
 
 
 def failures(progress: Progress) -> list[RenderableType]:
