@@ -39,8 +39,8 @@ def tell_start(tx: Transaction, triggers: Triggers, deployment: Deployment, now:
 
 def tell_end(tx: Transaction, triggers: Triggers, deployment_id: str, now: float) -> None:
     """A deployment has ended."""
-    deployment = deployments.get(tx, deployment_id)
-    if deployment is None or not triggers:
+    deployment = deployments.get(tx, deployment_id) if triggers else None
+    if deployment is None:
         return
     told = _told(deployment, overview=targets.counts(tx, deployment.id))
     notifications.add(tx, deployment.scope, of_deployment(triggers, end_of(deployment.status), told), now)
