@@ -170,10 +170,11 @@ class _Writer:
                 for waiting in group:
                     waiting.error = self._explained(error)
                 # Whatever is wrong with the connection, its transaction ends with it.
+                if connection is not None and not connection.invalidated:
+                    connection.invalidate()
+            if connection is not None and connection.invalidated:
                 with contextlib.suppress(Exception):
-                    if connection is not None:
-                        connection.invalidate()
-                        connection.close()
+                    connection.close()
                 connection = None
             if told:
                 self._wakeup.publish(told)
