@@ -25,6 +25,14 @@ def server(
     url: Annotated[
         str | None, typer.Option(help="Address by which clients and agents reach this server, if not the one above.")
     ] = None,
+    s3_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|aws",
+            help="Read bundles from this S3, with the AWS credentials of the environment, and not from the one that"
+            " comes with the server. Several servers on one database need it.",
+        ),
+    ] = None,
     account_id: Annotated[str, typer.Option(help="Twelve digits that your ARNs will carry.")] = "000000000000",
     region: Annotated[str, typer.Option(help="Region that the printed settings name; every region works.")] = (
         "us-east-1"
@@ -82,6 +90,7 @@ def server(
             account_id=account_id,
             region=region,
             public_url=url,
+            s3_endpoint=s3_endpoint,
             tls_cert=tls_cert,
             tls_key=tls_key,
             insecure=insecure,

@@ -43,12 +43,13 @@ class S3Bundles:
         *,
         endpoint_url: str | None,
         public_url: str | None,
-        keys: Callable[[str], tuple[str, str]],
+        keys: Callable[[str], tuple[str, str]] | None,
         verify: bool = True,
     ) -> None:
         """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs.
 
-        `keys` gives an account's access key id and secret: a deployment must not reach another account's bundles.
+        `keys` gives an account's access key id and secret: a deployment must not reach another account's bundles. None:
+        those of the environment, as any AWS tool finds them.
         `verify` says whether the endpoint's certificate must fit its name.
         """
         self._verify = verify
@@ -99,7 +100,7 @@ class S3Bundles:
         with self._lock:
             client = self._clients.get((scope, endpoint_url))
             if client is None:
-                access_key_id, secret_access_key = self._keys(scope.account)
+                access_key_id, secret_access_key = self._keys(scope.account) if self._keys else (None, None)
                 client = self._clients[scope, endpoint_url] = boto3.session.Session().client(
                     "s3",
                     region_name=scope.region,

@@ -150,14 +150,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     waiting = Waiting(store, offered=metrics.offered)
     logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
-    local_url = settings.url(port)
-    bundles = S3Bundles(
-        endpoint_url=local_url,
-        public_url=settings.public_url or local_url,
-        # Our own socket: a certificate made for the public name would not fit the local address.
-        verify=False,
-        keys=lambda account: _own_key(store, account),
-    )
+    bundles = _bundles(settings, store, settings.url(port))
     everything = [*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LONGSHORE_OPERATIONS]
     observer = Observing(store, metrics, refusals, changes=changes(everything) | S3_CHANGES)
     alarms = SeveralAlarms([_alarms(source) for source in settings.alarms])
@@ -204,6 +197,19 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         refusals=refusals,
         root_key=root,
         metrics_token=metrics_token,
+    )
+
+
+def _bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
+    if settings.s3_endpoint is not None:
+        elsewhere = None if settings.s3_endpoint == "aws" else settings.s3_endpoint
+        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None)
+    return S3Bundles(
+        endpoint_url=local_url,
+        public_url=settings.public_url or local_url,
+        # Our own socket: a certificate made for the public name would not fit the local address.
+        verify=False,
+        keys=lambda account: _own_key(store, account),
     )
 
 

@@ -42,6 +42,8 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     listening = _bind(settings)
     port: int = listening.getsockname()[1]
     plane = build(settings, port=port, certificate_sha256=certificate.sha256 if certificate is not None else "")
+    if settings.database_url and not settings.s3_endpoint:
+        log.warning("bundles_are_local", reason="another server on this database cannot read them; see --s3-endpoint")
     path = write_credentials(settings, plane.root_key)
     write_metrics_token(settings, plane.metrics_token)
 

@@ -53,6 +53,8 @@ class Settings:
     region: str = "us-east-1"
     #: The address by which clients and agents reach this server; None: where it listens.
     public_url: str | None = None
+    #: Where the bundles are: an S3's URL, or "aws"; None: in the S3 that this server brings.
+    s3_endpoint: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     #: Listen beyond loopback without TLS: the operator has said so.
@@ -74,6 +76,8 @@ class Settings:
             raise SettingsError(f"An account id has twelve digits, and {self.account_id!r} has not.")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("TLS needs both a certificate and its key: give --tls-cert and --tls-key together.")
+        if self.s3_endpoint not in (None, "aws") and not str(self.s3_endpoint).startswith(("http://", "https://")):
+            raise SettingsError(f"--s3-endpoint takes the URL of an S3, or aws, and not {self.s3_endpoint!r}.")
         if not (self.is_loopback or self.tls_cert or self.insecure):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, and without TLS everybody on the way can read and "

@@ -1,0 +1,321 @@
+"""Two servers on one PostgreSQL, and what becomes of a deployment when one of them, or the database, is struck."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from tests import postgresql
+from tests.acceptance.world import REGION, ControlPlane, Host, Revision, Shop, wait_until
+from tests.chaos.notes import SCRIPTED, Notes, each_once
+
+Hosts = Callable[..., list[Host]]
+
+S3_KEYS = {"AWS_ACCESS_KEY_ID": "bundles", "AWS_SECRET_ACCESS_KEY": "bundles"}
+
+
+class Balancer:
+    """What stands before the servers: a connection goes to the first that takes it."""
+
+    def __init__(self) -> None:
+        self.ports: list[int] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """End every connection there is: what a balancer does when a server fails its health check."""
+        held, self._open = self._open, []
+        for each in held:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = self._connected()
+                if server is None:
+                    client.close()
+                    continue
+                self._open += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+    def _connected(self) -> socket.socket | None:
+        for port in self.ports:
+            with contextlib.suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port), timeout=5)
+        return None
+
+
+class Gate:
+    """A port before the object storage, at which the first bundle that is asked for waits until it is opened."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.is_asked = threading.Event()
+        self.opened = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.opened.set()
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+                threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
+                threading.Thread(target=_pass_on, args=(server, client), daemon=True).start()
+
+    def _ask(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                if data.startswith(b"GET") and not self.is_asked.is_set():
+                    self.is_asked.set()
+                    self.opened.wait(60)
+                server.sendall(data)
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    source.settimeout(None)
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
+    source.close()
+
+
+class Replicas:
+    """Two servers, the database and object storage they share, and one address for both."""
+
+    def __init__(self, folder: Path, cluster: postgresql.Cluster, s3_url: str) -> None:
+        self.cluster = cluster
+        self.database = cluster.database()
+        self.s3_url = s3_url
+        self.front = Balancer()
+        options = (
+            *("--database-url", self.database.render_as_string(hide_password=False), "--s3-endpoint", s3_url),
+            *("--url", f"http://127.0.0.1:{self.front.port}"),
+        )
+        self.ports: dict[ControlPlane, int] = {}
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.ports[ControlPlane(folder / name, options=options)] = free.getsockname()[1]
+        self.one, self.two = self.ports
+        self.front.ports = list(self.ports.values())
+
+    def start(self, *planes: ControlPlane) -> Replicas:
+        for plane in planes:
+            plane.port = self.ports[plane]
+            plane.start()
+        return self
+
+    def close(self) -> None:
+        for plane in self.ports:
+            plane.stop()
+        self.front.close()
+
+    def client(self, service: str, url: str) -> Any:
+        """A client that tries again, as clients do."""
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=url,
+            aws_access_key_id=self.one.owner[0],
+            aws_secret_access_key=self.one.owner[1],
+            config=Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=5, read_timeout=20),
+        )
+
+    def shop(self, hosts: list[Host]) -> Shop:
+        """An application and group with these hosts, its bundles in the storage that both servers read."""
+        shop = Shop(self.one, "shop")
+        shop.s3 = self.client("s3", self.s3_url)
+        shop.s3.create_bucket(Bucket=shop.bucket)
+        shop.deploy = self.client("codedeploy", self.one.url)
+        for host in hosts:
+            shop.join(host)
+        return shop
+
+    def rows(self, query: str, *values: Any) -> list[Any]:
+        with psycopg.connect(self.cluster.address(str(self.database.database)), autocommit=True) as connection:
+            done = connection.execute(query, values)
+            return done.fetchall() if done.description else []
+
+    def check_history(self) -> None:
+        """No two deployments ever held the group at once, and nobody holds it or any lease now."""
+        assert not self.rows(
+            "SELECT a.id, b.id FROM deployments a JOIN deployments b ON a.group_id = b.group_id AND a.id <> b.id"
+            " WHERE a.create_time <= b.create_time AND b.create_time < a.complete_time"
+        )
+        assert not self.rows("SELECT id FROM deployments WHERE complete_time IS NULL OR lease_owner IS NOT NULL")
+        assert not self.rows("SELECT name FROM deployment_groups WHERE active_deployment_id IS NOT NULL")
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[postgresql.Cluster]:
+    """A PostgreSQL to be broken."""
+    if reason := postgresql.why_not():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    with postgresql.cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    """Object storage of somebody else's."""
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def replicas(
+    tmp_path: Path, own_cluster: postgresql.Cluster, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Replicas]:
+    for name, value in S3_KEYS.items():
+        monkeypatch.setenv(name, value)
+    made = Replicas(tmp_path, own_cluster, s3_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Notes:
+    return Notes(tmp_path / "notes")
+
+
+def test_what_one_commits_wakes_the_poll_that_the_other_holds(
+    replicas: Replicas, hosts_of: Hosts, notes: Notes
+) -> None:
+    """A poll that nobody wakes is held for 45 seconds, seven times in a deployment."""
+    replicas.start(replicas.one, replicas.two)
+    replicas.front.ports = [replicas.ports[replicas.two]]
+    hosts = hosts_of(replicas.two)
+    shop = replicas.shop(hosts)
+    shop.deploy = replicas.client("codedeploy", f"http://127.0.0.1:{replicas.ports[replicas.one]}")
+    deployment_id = shop.start(Revision(hooks=dict.fromkeys(SCRIPTED, notes.line)))
+    assert shop.ended(deployment_id, seconds=30)["status"] == "Succeeded"
+    assert notes.of(deployment_id) == each_once(hosts, SCRIPTED[1:])
+    replicas.check_history()
+
+
+def test_a_server_killed_in_mid_deployment_is_not_missed(
+    tmp_path: Path, replicas: Replicas, hosts_of: Hosts, notes: Notes
+) -> None:
+    """The one that holds the polls is killed while hooks run, comes back, and the other is killed."""
+    replicas.start(replicas.one, replicas.two)
+    hosts = hosts_of(replicas.one, 3)
+    shop = replicas.shop(hosts)
+    at_work, go_on = tmp_path / "at-work", tmp_path / "go-on"
+    wait = f"echo >> {at_work}; while [ ! -e {go_on} ]; do sleep 0.05; done"
+    hooks = dict.fromkeys(SCRIPTED, notes.line) | {"BeforeInstall": f"{notes.line}; {wait}"}
+    deployment_id = shop.start(Revision(hooks=hooks), deploymentConfigName="CodeDeployDefault.OneAtATime")
+    wait_until("the first host is in its hook", at_work.exists)
+    replicas.one.kill()
+    go_on.touch()
+    wait_until("the second host is at it", lambda: len(at_work.read_text()) == 2, seconds=60)
+    replicas.start(replicas.one)
+    replicas.two.kill()
+    assert shop.ended(deployment_id, seconds=120)["status"] == "Succeeded"
+    assert notes.of(deployment_id) == each_once(hosts, SCRIPTED[1:])
+    replicas.check_history()
+
+
+def test_a_leader_that_slept_through_its_lease_writes_nothing(
+    replicas: Replicas, hosts_of: Hosts, notes: Notes
+) -> None:
+    """Frozen (SIGSTOP) as it reads the bundle; the other takes over; thawed, it finds out before it writes."""
+    gate = Gate(int(replicas.s3_url.rpartition(":")[2]))
+    replicas.one.options = tuple(gate.url if word == replicas.s3_url else word for word in replicas.one.options)
+    replicas.start(replicas.one)
+    hosts = hosts_of(replicas.one, 2)
+    shop = replicas.shop(hosts)
+    location = shop.push(Revision(hooks={"AfterInstall": notes.line}))
+    deployment_id = shop.start(location)
+    assert gate.is_asked.wait(30)
+    frozen = replicas.one.process
+    frozen.suspend()
+    gate.opened.set()
+    assert replicas.rows("SELECT status FROM deployments WHERE lease_until IS NOT NULL") == [("Created",)]
+    # Its lease ends: a minute, without waiting for it.
+    replicas.rows("UPDATE deployments SET lease_until = 1, wake_at = 1 WHERE id = %s", deployment_id)
+    replicas.front.ports = [replicas.ports[replicas.two]]
+    replicas.front.hang_up()
+    replicas.start(replicas.two)
+    assert shop.ended(deployment_id, seconds=120)["status"] == "Succeeded"
+    before = replicas.rows("SELECT * FROM deployments"), replicas.rows("SELECT * FROM targets ORDER BY target_id")
+
+    frozen.resume()
+    wait_until("it finds that it has lost", lambda: "tick_lost" in replicas.one.log.read_text(), seconds=60)
+    after = replicas.rows("SELECT * FROM deployments"), replicas.rows("SELECT * FROM targets ORDER BY target_id")
+    assert after == before
+    assert notes.of(deployment_id) == each_once(hosts, ["AfterInstall"])
+    replicas.check_history()
+    # And it is good for the next.
+    replicas.front.ports = [replicas.ports[replicas.one]]
+    replicas.front.hang_up()
+    replicas.two.kill()
+    assert shop.ended(shop.start(location), seconds=120)["status"] == "Succeeded"
+    gate.close()
+
+
+def test_a_database_restarted_in_mid_deployment_is_come_back_to(
+    tmp_path: Path, replicas: Replicas, hosts_of: Hosts, notes: Notes
+) -> None:
+    """`pg_ctl restart -m immediate`, twice: every connection ends, what was not committed is gone."""
+    replicas.start(replicas.one, replicas.two)
+    hosts = hosts_of(replicas.one, 3)
+    shop = replicas.shop(hosts)
+    at_work, go_on = tmp_path / "at-work", tmp_path / "go-on"
+    wait = f"echo >> {at_work}; while [ ! -e {go_on} ]; do sleep 0.05; done"
+    hooks = dict.fromkeys(SCRIPTED, notes.line) | {"BeforeInstall": f"{notes.line}; {wait}"}
+    deployment_id = shop.start(Revision(hooks=hooks), deploymentConfigName="CodeDeployDefault.OneAtATime")
+    wait_until("the first host is in its hook", at_work.exists)
+    replicas.cluster.restart()
+    go_on.touch()
+    wait_until("the second host is at it", lambda: len(at_work.read_text()) == 2, seconds=60)
+    replicas.cluster.stop()
+    assert readiness(replicas.ports[replicas.one]) == 503
+    replicas.cluster.start()
+    assert shop.ended(deployment_id, seconds=120)["status"] == "Succeeded"
+    assert notes.of(deployment_id) == each_once(hosts, SCRIPTED[1:])
+    for port in replicas.ports.values():
+        wait_until("it is ready again", lambda port=port: readiness(port) == 200)
+    replicas.check_history()
+
+
+def readiness(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/readyz")
+    status = connection.getresponse().status
+    connection.close()
+    return status
