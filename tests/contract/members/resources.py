@@ -44,9 +44,20 @@ def applications(talk: Conversation) -> None:
     assert after == before | {"applicationName": "renamed"}
     talk.refuses("ApplicationDoesNotExist", "GetApplication", applicationName="old-0")
     talk.honours("UpdateApplication", "applicationName", "newApplicationName")
+    _misspelt(talk)
     talk.call("DeleteApplication", applicationName="renamed")
     talk.refuses("ApplicationDoesNotExist", "GetApplication", applicationName="renamed")
     talk.honours("DeleteApplication", "applicationName")
+
+
+def _misspelt(talk: Conversation) -> None:
+    """A name in another case is no member, and nothing is guessed: it is as if it were not there (S0.5)."""
+    talk.refuses("ApplicationNameRequired", "GetApplication", ApplicationName="app-ECS")
+    talk.refuses("ResourceArnRequired", "ListTagsForResource", resourceArn=f"{ARN}:application:app-ECS")
+    talk.refuses("InvalidTagsToAdd", "CreateApplication", applicationName="new", tags=[{"key": "a", "value": "b"}])
+    asked = {"applicationName": "app-ECS"}
+    told = talk.call("GetApplication", **asked)
+    assert talk.call("GetApplication", **asked, applicationname="nobody", andMore={"of": ["it"]}) == told
 
 
 CANARY = {"type": "TimeBasedCanary", "timeBasedCanary": {"canaryPercentage": 15, "canaryInterval": 5}}
