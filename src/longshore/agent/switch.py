@@ -46,7 +46,7 @@ def write_down(change: Switch, paths: DeploymentPaths) -> None:
         "cleanup_size": len(listed),
     }
     # A power cut may undo what the kernel has not written yet: the files first, then the promise that they are there.
-    _write_through({staged.rpartition("/")[0] for staged, _ in change.renames})
+    _write_through({staged.rpartition("/")[0] or "/" for staged, _ in change.renames})
     write_atomically(paths.switch, json.dumps(noted).encode(), 0o600, durable=True)
     # Both releases' paths, in case the official agent cleans up after us in mid-switch.
     write_atomically(paths.cleanup, listed + _lines(change.cleanup))
