@@ -14,6 +14,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+
+from tests import postgresql
 from tests.acceptance.world import FINAL, ControlPlane, Host, Revision, Shop, wait_until
 from tests.chaos.notes import SCRIPTED, Notes, each_once
 
@@ -26,6 +29,16 @@ LEASED = "SELECT id FROM deployments WHERE lease_owner IS NOT NULL OR lease_unti
 def leased(plane: ControlPlane) -> list[tuple[str]]:
     with closing(sqlite3.connect(plane.data_dir / "longshore.db")) as rows:
         return rows.execute(LEASED).fetchall()
+
+
+def large_bundle(revision: Revision) -> bytes:
+    """One that takes the engine a while to read."""
+    large = io.BytesIO()
+    with zipfile.ZipFile(large, "w") as bundle:
+        for path, content, _ in revision.entries():
+            bundle.writestr(path, content)
+        bundle.writestr("noise", os.urandom(64 * 1024 * 1024))
+    return large.getvalue()
 
 
 def test_stopped_again_and_again_in_a_rollout_it_leaves_no_lease_and_no_hook_runs_twice(
@@ -57,12 +70,7 @@ def test_stopped_in_the_middle_of_a_tick_it_gives_the_deployment_back(
     notes = Notes(tmp_path / "notes")
     hosts = hosts_of(own_plane)
     shop = shop_of(own_plane, hosts)
-    large = io.BytesIO()
-    with zipfile.ZipFile(large, "w") as bundle:
-        for path, content, _ in Revision(hooks={"AfterInstall": notes.line}).entries():
-            bundle.writestr(path, content)
-        bundle.writestr("noise", os.urandom(64 * 1024 * 1024))
-    deployment_id = shop.start(shop.push(large.getvalue()))
+    deployment_id = shop.start(large_bundle(Revision(hooks={"AfterInstall": notes.line})))
     wait_until("the engine is at it", lambda: leased(own_plane))
     assert own_plane.stop() == 0
     assert leased(own_plane) == []
@@ -70,6 +78,43 @@ def test_stopped_in_the_middle_of_a_tick_it_gives_the_deployment_back(
     # Far less than a lease lasts.
     assert shop.ended(deployment_id, seconds=30)["status"] == "Succeeded"
     assert notes.of(deployment_id) == each_once(hosts, ["AfterInstall"])
+
+
+def test_another_server_goes_on_without_waiting_for_a_lease(
+    tmp_path: Path, cluster: postgresql.Cluster, shop_of: Shops
+) -> None:
+    """On PostgreSQL nobody may take what another holds before its lease ends: a minute."""
+    url = cluster.database()
+    address = url.render_as_string(hide_password=False)
+    first, second = (ControlPlane(tmp_path / name, options=("--database-url", address)) for name in ("one", "two"))
+
+    def held() -> list[tuple[str]]:
+        with psycopg.connect(address) as connection:
+            return connection.execute(LEASED).fetchall()
+
+    try:
+        for plane in (first, second):
+            plane.data_dir.parent.mkdir()
+        first.start()
+        host = Host(name="web-r", folder=tmp_path / "web-r", plane=first)
+        shop = shop_of(first, [host])
+        deployment_id = shop.start(large_bundle(Revision()))
+        wait_until("the engine is at it", held)
+        assert first.stop() == 0
+        assert held() == []
+        second.start()
+        deploy = second.client("codedeploy")
+        deploy.stop_deployment(deploymentId=deployment_id)
+
+        def is_stopped() -> bool:
+            info = deploy.get_deployment(deploymentId=deployment_id)["deploymentInfo"]
+            return bool(info["status"] == "Stopped")
+
+        wait_until("the other one stops it", is_stopped, seconds=30)
+    finally:
+        first.stop()
+        second.stop()
+        cluster.drop(url)
 
 
 def begun_upload(plane: ControlPlane) -> http.client.HTTPConnection:
