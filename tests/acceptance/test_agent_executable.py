@@ -64,6 +64,16 @@ def test_it_deploys_where_there_is_no_python(bare_host: Host, shared_plane: Cont
         assert bare_host.view is not None
         assert bare_host.view.written("/opt/shop/page").read_text() == "hello"
         assert bare_host.view.written("/opt/shop/deployed").read_text().strip() == deployment_id
+    # What is loaded late: parameters, and telling what hooks say.
+    longshore = shared_plane.client("longshore")
+    deployment_id = longshore.create_deployment(
+        applicationName="bare",
+        deploymentGroupName="prod",
+        revision=shop.push(Revision(hooks={"ValidateService": "echo colour=$COLOUR"})),
+        parameters=[{"name": "COLOUR", "value": "blue"}],
+    )["deploymentId"]
+    assert shop.ended(deployment_id)["status"] == "Succeeded", bare_host.log
+    assert "[stdout]colour=blue" in longshore.get_hook_log(deploymentId=deployment_id)["entries"][0]["text"]
 
 
 def test_it_deploys_there_without_a_control_plane_too(bare_host: Host, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import time
 from pathlib import Path
@@ -220,13 +221,14 @@ def test_runas_changes_user_home_and_groups(plane: ControlPlane, agent: Agent) -
         "BeforeInstall": [{"location": "who.sh", "runas": "nobody"}],
         "AfterInstall": [{"location": "who.sh", "runas": "no-such-user"}],
     }
-    plane.deployment({"appspec.yml": appspec(**hooks), "who.sh": f"{SH}id -un\necho $USER $LOGNAME\n"})
+    plane.deployment({"appspec.yml": appspec(**hooks), "who.sh": f"{SH}id -un\necho $USER $LOGNAME $HOME $SHELL\n"})
+    nobody = pwd.getpwnam("nobody")
     agent.directory.chmod(0o755)
     agent.directory.parent.chmod(0o755)
     agent.directory.parent.parent.chmod(0o755)
     _, done, unknown = plane.run_all("DownloadBundle", "BeforeInstall", "AfterInstall")
     assert done.status == "Succeeded", done.message
-    assert "[stdout]nobody\n[stdout]nobody nobody\n" in done.log
+    assert f"[stdout]nobody\n[stdout]nobody nobody {nobody.pw_dir} {nobody.pw_shell}\n" in done.log
     assert (unknown.code, "no-such-user" in unknown.message) == (4, True)
 
 
