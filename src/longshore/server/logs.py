@@ -48,7 +48,8 @@ def configure(form: LogFormat | None, level: LogLevel) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
     ]
-    last: list[Any] = [structlog.processors.format_exc_info, _redact, _renderer(form)]
+    last: list[Any] = [structlog.processors.format_exc_info, _redact]
+    last += [structlog.processors.JSONRenderer()] if form is LogFormat.JSON else [_calm, _for_eyes()]
     out = _Stderr()
     structlog.configure(
         processors=[*first, *last],
@@ -78,9 +79,19 @@ def _redact(_logger: Any, _method: str, event: Any) -> Any:
     return without_secrets(event)
 
 
-def _renderer(form: LogFormat) -> Callable[..., Any]:
-    if form is LogFormat.JSON:
-        return structlog.processors.JSONRenderer()
+def _calm(_logger: Any, _method: str, event: Any) -> Any:
+    """Let no value move the cursor or begin a line of its own: some come from callers. JSON needs no such care."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            allowed = "\n\t" if name == "exception" else ""
+            event[name] = "".join(
+                each if each.isprintable() or each in allowed else each.encode("unicode_escape").decode()
+                for each in value
+            )
+    return event
+
+
+def _for_eyes() -> Callable[..., Any]:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=20, sort_keys=False)
 
 
