@@ -133,8 +133,9 @@ def _needs(call: Call) -> Sequence[Need]:
 
 
 def _is_about_identity(call: Call) -> bool:
-    """IAM's own operations, and ours that are fronts to them."""
-    return any(action.startswith("iam:") for need in _needs(call) for action in need.actions)
+    """IAM's own operations, and ours that are fronts to them or give out what a host becomes a user by."""
+    asked = [action for need in _needs(call) for action in need.actions]
+    return any(action.startswith("iam:") or action == "longshore:CreateEnrollmentToken" for action in asked)
 
 
 def _denied(message: str) -> AwsError:

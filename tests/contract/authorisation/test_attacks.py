@@ -283,6 +283,24 @@ def test_a_url_is_no_key_to_another_service(there: World) -> None:
     assert send(there, "GET", f"/?{query}&Action=ListUsers&Version=2010-05-08")[0] in (400, 403)
 
 
+def test_who_somebody_is_can_be_proven_to_others_by_a_url(there: World, reader: Caller) -> None:
+    """A presigned GetCallerIdentity: whoever is shown it learns who made it, and can do nothing with it."""
+    sts = reader.client("sts")
+    url = sts.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET").removeprefix(there.url)
+    status, body = send(there, "GET", url)
+    assert status == 200
+    assert f"user/{name_of(reader)}</Arn>".encode() in body
+    for changed in (
+        url.replace("Action=GetCallerIdentity", "Action=GetSessionToken"),
+        f"{url}&DurationSeconds=900",
+        url.replace("Version=2011-06-15", "Version=2010-05-08").replace("GetCallerIdentity", "ListUsers"),
+    ):
+        assert changed != url
+        status, body = send(there, "GET", changed)
+        assert status in (400, 403), body
+    assert send(there, "POST", url)[0] in (400, 403)
+
+
 # Signatures for something else.
 
 

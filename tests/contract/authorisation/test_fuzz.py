@@ -30,7 +30,7 @@ from tests.contract.wire.plane import Answer, Plane, plane
 from tests.unit.auth import policy_oracle
 
 SEED = int(os.environ.get("LONGSHORE_FUZZ_SEED", "20261126"))
-CALLS = int(os.environ.get("LONGSHORE_FUZZ_CALLS", "4000"))
+CALLS = int(os.environ.get("LONGSHORE_FUZZ_CALLS", "3000"))
 CALLS_A_POLICY = 12
 ACCOUNT = "000000000000"
 TARGETS = {"codedeploy": "CodeDeploy_20141006", "longshore": "Longshore_20261123"}

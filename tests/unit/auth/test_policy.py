@@ -19,7 +19,7 @@ from longshore.auth.policy_pattern import matches, pattern
 from tests.unit.auth import policy_oracle
 from tests.unit.auth.policies import Request, allows, denies, documents, requests, several_documents
 
-many = settings(max_examples=500, deadline=None)
+many = settings(max_examples=250, deadline=None)
 
 
 def verdict(made: Sequence[dict[str, Any]], request: Request) -> Verdict:
@@ -36,7 +36,7 @@ def policy(*made: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": list(made)}
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(several_documents, requests)
 def test_our_verdict_is_that_of_a_second_implementation(made: list[dict[str, Any]], request: Request) -> None:
     assert is_allowed(made, request) == policy_oracle.allowed(made, *request)
@@ -105,7 +105,7 @@ def test_how_a_document_is_written_does_not_matter(made: list[dict[str, Any]], r
 few = st.text("ab*?", max_size=10)
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(few, few)
 def test_wildcards_match_what_they_say(wanted: str, text: str) -> None:
     pieces = pattern(wanted).resolved(lambda _name: None)
@@ -290,7 +290,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(anything)
 def test_whatever_comes_is_read_or_refused(value: Any) -> None:
     for read in (identity_policy, trust_policy):
