@@ -214,6 +214,7 @@ class Host:
         (self.folder / "agent.yml").write_text(
             "".join(f"{key}: {json.dumps(value)}\n" for key, value in config.items())
         )
+        (self.folder / "agent.yml").chmod(0o600)
 
     def _made_user(self) -> dict[str, Any]:
         made = self.plane.client("longshore").create_access_key(userName=self.name)["accessKey"]

@@ -11,6 +11,11 @@ from pathlib import Path
 from longshore.agent import config as configuration
 from longshore.agent.errors import ConfigError
 
+_EXITS = {
+    "status": "Exit code: 0 it runs and hears, 1 the control plane is away, 2 no usable configuration, 3 it runs not.",
+    "doctor": "Exit code: 0 nothing is wrong, 1 something is, 2 used wrongly.",
+}
+
 
 def run(argv: Sequence[str]) -> int:
     """Parse and do; the exit code. Raises AgentError, and SystemExit where argparse has said it all."""
@@ -19,9 +24,17 @@ def run(argv: Sequence[str]) -> int:
         from longshore.agent.main import run_agent
 
         return run_agent(configuration.load(config_file(words.config), os.environ))
-    from longshore.agent.enroll import command
+    if words.command == "enroll":
+        from longshore.agent import enroll
 
-    return command(words)
+        return enroll.command(words)
+    if words.command == "status":
+        from longshore.agent import status
+
+        return status.command(words)
+    from longshore.agent import doctor
+
+    return doctor.command(words)
 
 
 def config_file(asked: Path | None) -> Path:
@@ -44,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     runs = commands.add_parser("run", help="take and carry out commands until stopped")
     runs.add_argument("--config", metavar="FILE", type=Path, help="the agent's configuration (YAML)")
     _add_enroll(commands)
+    for name, does in (
+        ("status", "say whether the agent runs and hears from its control plane, and what it deploys"),
+        ("doctor", "say in plain words what is wrong, and the next step"),
+    ):
+        looks = commands.add_parser(name, help=does, epilog=_EXITS[name])
+        looks.add_argument("--config", metavar="FILE", type=Path, help="the agent's configuration")
+        looks.add_argument("--output", choices=("text", "json"), default="text", help="text to read, json for a script")
     return parser
 
 

@@ -47,6 +47,11 @@ class Layout:
         return self.root / DEPLOYMENT_LOGS
 
     @property
+    def lock(self) -> Path:
+        """Locked by the agent that runs here; says which one that is, and how it fares (`presence.py`)."""
+        return self.root / "longshore-agent.lock"
+
+    @property
     def signer(self) -> Path:
         """The specification signer trusted on first use."""
         return self.root / "specification-signer"

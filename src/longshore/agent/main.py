@@ -47,7 +47,7 @@ def run_agent(config: Config) -> int:
     journal = Journal(layout)
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
-        lock = os.open(layout.root / "longshore-agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         journal.prepare()
         for directory in (config.log_dir, config.pid_dir):
             if directory is not None:

@@ -25,6 +25,7 @@ from longshore.agent.errors import Code, InstallError, WireError
 from longshore.agent.journal import Entry, Journal, Outcome, end_leftovers
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log
+from longshore.agent.presence import Presence
 from longshore.agent.wire import CommandClient, HostCommand, StaleConnectionError
 from longshore.agent.worker import CHANNEL_BYTES, Worker, failure, message_to_worker
 
@@ -72,6 +73,7 @@ class Poller:
         self._layout = layout
         self._log = log
         self._host_lock = host_lock
+        self._presence = Presence(host_lock)
         self._journal = Journal(layout)
         self._client = CommandClient(
             config.endpoint,
@@ -159,6 +161,7 @@ class Poller:
             self._poll_failed(error)
             return
         self._parked_since = time.monotonic()
+        self._presence.asks()
         self._selector.register(self._poll_socket, selectors.EVENT_READ, None)
 
     def _unpark(self) -> float:
@@ -179,6 +182,7 @@ class Poller:
         if self._failures:
             self._log.info(f"poll.recovered after {self._failures} failures")
         self._failures = 0
+        self._presence.heard()
         if command is None or not self._accept(command):
             self._next_poll = began + EMPTY_POLL_SECONDS
 
@@ -202,6 +206,7 @@ class Poller:
         self._failures += 1
         wait = backoff.delay(self._failures, error)
         self._next_poll = now + wait
+        self._presence.fails(str(error))
         self._log.warn(f"poll.failed try={self._failures} next in {wait:.1f}s: {error}")
 
     # Commands.

@@ -319,7 +319,7 @@ class _AnsweredError(WireError):
         code = str(said.get("__type") or said.get("code") or response.headers.get("x-amzn-errortype") or "")
         code = code.split(":")[0].rpartition("#")[2]
         message = str(said.get("message") or said.get("Message") or "no message")[:500]
-        server_time = _moment(response.headers.get("date", ""))
+        server_time = moment_of(response.headers.get("date", ""))
         error = cls(
             f"the control plane answered {response.status} {code}: {message}",
             status=response.status,
@@ -331,7 +331,7 @@ class _AnsweredError(WireError):
         return error
 
 
-def _moment(date: str) -> float | None:
+def moment_of(date: str) -> float | None:
     """The time of a Date header (RFC 9110, 5.6.7); None: it is not in the one form that servers send."""
     try:
         _, day, month, year, clock, _ = date.split()
@@ -346,5 +346,5 @@ def _seconds(said: str | None, now: float) -> float | None:
     """What Retry-After asks for: seconds, or a moment by the server's clock."""
     if said is None or said.isdecimal():
         return said if said is None else float(said)
-    moment = _moment(said)
+    moment = moment_of(said)
     return None if moment is None else max(0.0, moment - now)

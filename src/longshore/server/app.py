@@ -24,6 +24,7 @@ from longshore.api import (
     enrollment_tokens,
     github_tokens,
     hook_logs,
+    hosts,
     on_premises_instances,
     plans,
     resource_tags,
@@ -92,6 +93,7 @@ LONGSHORE_OPERATIONS = (
     enrollment,
     github_tokens,
     hook_logs,
+    hosts,
     plans,
 )
 
