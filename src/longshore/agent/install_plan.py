@@ -43,6 +43,8 @@ class Plan:
 
     #: Paths of the last release that will be removed, in the order they are.
     removals: tuple[str, ...]
+    #: Those that are directories, and no links to one.
+    removed_directories: frozenset[str]
     instructions: tuple[Instruction, ...]
 
     def document(self) -> bytes:
@@ -57,7 +59,11 @@ def plan(appspec: ServerAppSpec, archive: Path, earlier: list[str], default_beha
     for mapping in appspec.files:
         planner.add(mapping)
     changes = resolve(appspec.permissions, planner.files, planner.directories, after_cleanup)
-    return Plan(removals=tuple(after_cleanup.removals), instructions=(*planner.steps, *changes))
+    return Plan(
+        removals=tuple(after_cleanup.removals),
+        removed_directories=frozenset(after_cleanup.directories),
+        instructions=(*planner.steps, *changes),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +105,8 @@ class _AfterCleanup:
     def __init__(self, earlier: list[str]) -> None:
         #: Paths that will be removed, in order.
         self.removals: list[str] = []
+        #: Directories among them.
+        self.directories: set[str] = set()
         self._removed: set[str] = set()
         for path in reversed(earlier):
             if path not in self._removed and self._is_removable(path):
@@ -113,7 +121,9 @@ class _AfterCleanup:
         if not stat.S_ISDIR(mode):
             return True
         with suppress(OSError):
-            return all(f"{path}/{name}" in self._removed for name in os.listdir(path))  # noqa: PTH208
+            if all(f"{path}/{name}" in self._removed for name in os.listdir(path)):  # noqa: PTH208
+                self.directories.add(path)
+                return True
         return False
 
     def lstat(self, path: str) -> os.stat_result | None:

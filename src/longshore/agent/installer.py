@@ -31,7 +31,7 @@ def install(appspec: ServerAppSpec, paths: DeploymentPaths, default_behavior: st
         rules = [line for line in change.cleanup if line.startswith(selinux.MARK)]
         staging.take_away(paths.cleanup, earlier, [staged for staged, _ in (*change.renames, *change.kept)], rules)
         raise
-    switch.carry_out(change, paths)
+    switch.carry_out(change, paths, is_begun=False)
 
 
 def settle(paths: DeploymentPaths) -> None:

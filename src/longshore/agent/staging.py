@@ -90,7 +90,7 @@ def stage(plan: Plan, cleanup: Path, earlier: list[str], deployment: Path) -> Sw
         raise
     finally:
         os.umask(mask)
-    onto = {path for path in plan.removals if path in layout.files and not _is_directory(path)}
+    onto = {path for path in plan.removals if path in layout.files and path not in plan.removed_directories}
     return Switch(
         deployment=os.fspath(deployment),
         removals=tuple(path for path in plan.removals if path not in onto and path not in layout.kept),

@@ -69,10 +69,10 @@ def written_down(paths: DeploymentPaths) -> Switch | None:
     return change if is_ours else None
 
 
-def carry_out(change: Switch, paths: DeploymentPaths) -> None:
-    """Do it, or the rest of it."""
+def carry_out(change: Switch, paths: DeploymentPaths, *, is_begun: bool = True) -> None:
+    """Do it, or the rest of it; what has not begun yet needs no look at how far it came."""
     # Removals come before the first rename; after it, what is at their paths may be the next release.
-    if all(os.path.lexists(staged) for staged, _ in change.renames):
+    if not is_begun or all(os.path.lexists(staged) for staged, _ in change.renames):
         for path in change.removals:
             _remove(path)
     for staged, path in change.kept:

@@ -406,7 +406,7 @@ def test_a_switch_of_long_ago_is_not_finished_over_what_another_agent_installed(
     host.number += 1
     grow(host.paths().archive, SECOND)
     with monkeypatch.context() as patch:
-        patch.setattr(switch, "carry_out", lambda *_: None)
+        patch.setattr(switch, "carry_out", lambda *_, **__: None)
         _second(host)
     for path in reversed(host.cleanup()):
         gone = host.disk / path
