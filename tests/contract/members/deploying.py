@@ -43,7 +43,7 @@ def deployments(talk: Conversation, plane: ControlPlane, host: Host) -> None:
     s3.create_bucket(Bucket="live")
     hooks = {"ApplicationStart": "echo started"}
     good = _pushed(s3, "good", Revision(hooks=hooks))
-    bad = _pushed(s3, "bad", Revision(hooks={"ValidateService": "echo broken; exit 3"}))
+    bad = _pushed(s3, "bad", Revision(hooks={"BeforeInstall": "echo broken; exit 3"}))
     slow = _pushed(s3, "slow", Revision(hooks={"BeforeInstall": "sleep 1"}))
 
     first = _first_success(talk, host, good)
@@ -185,10 +185,16 @@ def _failure_and_rollback(talk: Conversation, host: Host, bad: dict[str, Any], g
         assert one in back["rollbackInfo"]["rollbackMessage"]
 
     target = talk.call("GetDeploymentTarget", deploymentId=identifier, targetId=host.name)["deploymentTarget"]
-    event = target["instanceTarget"]["lifecycleEvents"][-1]
-    assert (event["lifecycleEventName"], event["status"]) == ("ValidateService", "Failed")
+    events = target["instanceTarget"]["lifecycleEvents"]
+    event = events[2]
+    assert (event["lifecycleEventName"], event["status"]) == ("BeforeInstall", "Failed")
+    # What was never begun has an end and no start (S3.4).
+    assert len(events) == len(EVENTS) + 1
+    for later in events[3:]:
+        assert set(later) == {"lifecycleEventName", "status", "endTime"}
+        assert later["status"] == "Skipped"
     said = event["diagnostics"]
-    assert (said["errorCode"], said["scriptName"]) == ("ScriptFailed", "scripts/ValidateService.sh")
+    assert (said["errorCode"], said["scriptName"]) == ("ScriptFailed", "scripts/BeforeInstall.sh")
     assert "broken" in said["logTail"]
     assert said["message"]
     return str(identifier)
@@ -258,6 +264,10 @@ def _refused(talk: Conversation, good: dict[str, Any], ended: str) -> None:
     told = _ended(talk, made.answer["deploymentId"])
     made.told_back(told)
     assert told["errorInformation"]["code"] == "NO_INSTANCES"
+    # These hosts are in no availability zone (S2.23).
+    identifier = talk.call("CreateDeployment", **wish, deploymentConfigName="zones")["deploymentId"]
+    told = _ended(talk, identifier)
+    assert (told["deploymentConfigName"], told["errorInformation"]["code"]) == ("zones", "HEALTH_CONSTRAINTS_INVALID")
     plain = APP | {"deploymentGroupName": "plain"}
     exact = {"bucket": "bundles", "key": "k", "bundleType": "tar", "version": "v1", "eTag": "e1"}
     for revision in (
