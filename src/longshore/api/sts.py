@@ -134,7 +134,11 @@ def _is_trusted(call: Call, key: Key, role: Principal, asked: dict[str, Any]) ->
 def _trust(key: Key, role: Principal, keys: Keys) -> str | None:
     """How the trust policy lets this caller in: "itself", by its "account", or not at all."""
     found = None
-    for statement in trust_policy(role.trust_policy or "").statements:
+    try:
+        policy = trust_policy(role.trust_policy or "")
+    except MalformedPolicyError:
+        return None  # one that this version cannot read lets nobody in
+    for statement in policy.statements:
         how = _how_named(key, statement.principals)
         if how is not None and applies(statement, "sts:assumerole", None, keys):
             if not statement.allows:
