@@ -24,6 +24,12 @@ def test_a_write_is_there_for_the_next_reader(store: Store) -> None:
     assert store.read(lambda tx: server_secrets.find(tx, "one")) == "kept"
 
 
+def test_a_reader_changes_nothing(store: Store) -> None:
+    """What changes something is recorded in its own transaction, and there is no way round that one."""
+    with pytest.raises(Exception, match=r"read.?only"):
+        store.read(lambda tx: tx.hot("DELETE FROM applications"))
+
+
 def test_a_failing_write_is_undone_alone(store: Store) -> None:
     """Writes that share a transaction do not share a fate."""
 
