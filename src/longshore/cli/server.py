@@ -46,6 +46,14 @@ def server(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Another number for a limit, e.g. applications=5000. Repeatable."),
     ] = None,
+    keep_deployments: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAYS",
+            help="Forget deployments this long after they have ended, but for each group's last and last successful"
+            " one; else all are kept.",
+        ),
+    ] = None,
     alarms: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +85,15 @@ def server(
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.data_dir import UnfinishedRestoreError
     from longshore.server.main import serve
-    from longshore.server.settings import Settings, SettingsError, parse_alarms, parse_listen, parse_sns, read_topics
+    from longshore.server.settings import (
+        Settings,
+        SettingsError,
+        parse_alarms,
+        parse_days,
+        parse_listen,
+        parse_sns,
+        read_topics,
+    )
     from longshore.store.errors import DatabaseError, DatabaseUrlError
 
     try:
@@ -95,6 +111,7 @@ def server(
             tls_key=tls_key,
             insecure=insecure,
             limits=with_changes(limit or ()),
+            keep_deployments=None if keep_deployments is None else parse_days(keep_deployments),
             alarms=tuple(map(parse_alarms, alarms or ())),
             sns=None if sns is None else parse_sns(sns),
             topics={} if topics is None else read_topics(topics),

@@ -42,6 +42,7 @@ from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
 from longshore.engine.alarms import AlarmWatch
 from longshore.engine.messenger import Messenger
+from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
@@ -111,6 +112,8 @@ class ControlPlane:
     hook_logs: HookLogs
     engine: Runner
     messenger: Messenger
+    #: None: everything is kept.
+    retention: Retention | None
     readiness: Readiness
     refusals: Refusals
     #: The account owner's.
@@ -195,6 +198,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         hook_logs=logs,
         engine=engine,
         messenger=Messenger(store, _topics(settings)),
+        retention=Retention(store, settings.keep_deployments) if settings.keep_deployments else None,
         readiness=readiness,
         refusals=refusals,
         root_key=root,

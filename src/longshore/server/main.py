@@ -55,6 +55,8 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         plane.store.wakeup.attach(asyncio.get_running_loop())
         await asyncio.to_thread(plane.engine.start)
         plane.messenger.start()
+        if plane.retention is not None:
+            plane.retention.start()
         _spare_the_collector()
         announce(settings, port, path)
         renewed = (
@@ -66,6 +68,8 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         finally:
             plane.hook_logs.close()
             await asyncio.to_thread(plane.messenger.stop)
+            if plane.retention is not None:
+                await asyncio.to_thread(plane.retention.stop)
             is_stuck = not await asyncio.to_thread(plane.engine.stop)
             await asyncio.to_thread(plane.store.close)
 

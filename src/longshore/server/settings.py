@@ -64,6 +64,8 @@ class Settings:
     #: None: text on a terminal, else JSON.
     log_format: LogFormat | None = None
     log_level: LogLevel = LogLevel.INFO
+    #: How long deployments are kept after they have ended, seconds; None: for ever.
+    keep_deployments: float | None = None
     #: Where alarms are looked for.
     alarms: tuple[AlarmSource, ...] = ()
     #: Where SNS is: "" for AWS's own, None for nowhere.
@@ -116,6 +118,13 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         raise SettingsError(f"--listen takes HOST:PORT, as in 127.0.0.1:8420, and not {text!r}.")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def parse_days(text: str) -> float:
+    """Read a number of days, as in ``90``; seconds. Raises SettingsError."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 36_500:
+        raise SettingsError(f"--keep-deployments takes a number of days from 1 to 36500, and not {text!r}.")
+    return int(text) * 86_400.0
 
 
 def parse_alarms(text: str) -> AlarmSource:

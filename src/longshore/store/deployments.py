@@ -214,6 +214,27 @@ def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> 
     tx.tell(wakeup.deployment(deployment_id))
 
 
+#: Ended before a moment, and neither the last success of its group, which rollbacks and restarts go by, nor its last
+#: attempt, which the group shows.
+_FORGETTABLE = (
+    "complete_time < ? AND NOT EXISTS (SELECT 1 FROM deployment_groups"
+    " WHERE deployment_groups.id = deployments.group_id"
+    " AND deployments.id IN (last_successful_deployment_id, last_attempted_deployment_id))"
+)
+
+
+def ended_before(tx: Transaction, moment: float, limit: int) -> list[str]:
+    """Deployments that ended before then and that nobody needs any more, the oldest first."""
+    rows = tx.hot(f"SELECT id FROM deployments WHERE {_FORGETTABLE} ORDER BY complete_time LIMIT ?", (moment, limit))  # noqa: S608  # fixed text
+    return [row[0] for row in rows.fetchall()]
+
+
+def forget(tx: Transaction, deployment_id: str, moment: float) -> int:
+    """Delete one of these, with its targets and logs; how many that were: 1, or 0 when it is needed after all."""
+    done = tx.hot(f"DELETE FROM deployments WHERE id = ? AND {_FORGETTABLE}", (deployment_id, moment))  # noqa: S608  # fixed text
+    return int(done.rowcount)
+
+
 def keep_document(tx: Transaction, deployment_id: str, document: dict[str, Any]) -> None:
     """Replace what a deployment keeps of what was asked for."""
     tx.execute(update(deployments).where(deployments.c.id == deployment_id).values(document=document))

@@ -318,6 +318,7 @@ deployments = Table(
     Index(None, "group_id", "create_time", "id"),
     Index(None, "account", "region", "status", "create_time", "id"),
     Index(None, "group_id", "status", "create_time", "id"),
+    Index(None, "complete_time"),
     Index(None, "application_id"),
     _partial("ix_deployments_active", "account", "region", "config_name", where="wake_at IS NOT NULL"),
     _partial("ix_deployments_wake_at", "wake_at", where="wake_at IS NOT NULL"),
