@@ -101,9 +101,8 @@ def test_a_rollback_and_a_restart_use_those_of_the_revision_they_bring_back(
     assert shop.ended(rollback)["status"] == "Succeeded"
     assert "[stdout]colour=blue size=\n" in said(shared_plane, rollback)
 
-    restart = shop.deploy.create_deployment(
-        applicationName=shop.name, deploymentGroupName="prod", deploymentMode="RESTART"
-    )["deploymentId"]
+    words = ["--application-name", shop.name, "--deployment-group-name", "prod", "--deployment-mode", "RESTART"]
+    restart = shared_plane.run("longshore", "deploy", *words).stdout.strip()
     assert shop.ended(restart)["status"] == "Succeeded"
     assert "[stdout]started blue\n" in said(shared_plane, restart)
 

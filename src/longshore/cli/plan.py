@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from longshore.cli import deployment_options as options
 from longshore.cli.clients import client, explained, show_json
 
 #: Instances shown one by one; of the others the waves' sizes.
@@ -36,18 +36,14 @@ class Output(StrEnum):
 
 @explained
 def plan(
-    application_name: Annotated[str, typer.Option(help="The application.")],
-    deployment_group_name: Annotated[str, typer.Option(help="The deployment group.")],
-    s3_location: Annotated[
-        str | None, typer.Option(help="bucket=…,key=…,bundleType=zip|tgz|tar[,version=…][,eTag=…]")
-    ] = None,
-    github_location: Annotated[str | None, typer.Option(help="repository=…,commitId=…")] = None,
-    revision: Annotated[str | None, typer.Option(help="The revision as JSON, as `aws deploy` takes it.")] = None,
-    deployment_config_name: Annotated[str | None, typer.Option(help="If it is not the group's own.")] = None,
-    update_outdated_instances_only: Annotated[
-        bool, typer.Option("--update-outdated-instances-only", help="Leave out instances that are up to date.")
-    ] = False,
-    deployment_mode: Annotated[str | None, typer.Option(help="STANDARD or RESTART.")] = None,
+    application_name: options.Application,
+    deployment_group_name: options.Group,
+    s3_location: options.S3Location = None,
+    github_location: options.GitHubLocation = None,
+    revision: options.Revision = None,
+    deployment_config_name: options.Config = None,
+    update_outdated_instances_only: options.OutdatedOnly = False,
+    deployment_mode: options.Mode = None,
     output: Annotated[Output, typer.Option(help="text to read, json for a script.")] = Output.TEXT,
     endpoint_url: Annotated[str | None, typer.Option(help="The server, if AWS_ENDPOINT_URL does not name it.")] = None,
 ) -> None:
@@ -58,15 +54,16 @@ def plan(
 
     Exit code: 0 it can be deployed; 1 it would be refused or fail; 2 used wrongly.
     """
-    asked: dict[str, Any] = {"applicationName": application_name, "deploymentGroupName": deployment_group_name}
-    if location := _revision(s3_location, github_location, revision):
-        asked["revision"] = location
-    if deployment_config_name:
-        asked["deploymentConfigName"] = deployment_config_name
-    if update_outdated_instances_only:
-        asked["updateOutdatedInstancesOnly"] = True
-    if deployment_mode:
-        asked["deploymentMode"] = deployment_mode
+    asked = options.asked_for(
+        application_name,
+        deployment_group_name,
+        s3_location=s3_location,
+        github_location=github_location,
+        revision=revision,
+        config=deployment_config_name,
+        outdated_only=update_outdated_instances_only,
+        mode=deployment_mode,
+    )
     made = client("longshore", endpoint_url=endpoint_url).plan_deployment(**asked)
     del made["ResponseMetadata"]
     if output is Output.JSON:
@@ -74,31 +71,6 @@ def plan(
     else:
         _show(made)
     raise typer.Exit(1 if any(problem["isFatal"] for problem in made["problems"]) else 0)
-
-
-def _revision(s3: str | None, github: str | None, whole: str | None) -> dict[str, Any] | None:
-    if sum(given is not None for given in (s3, github, whole)) > 1:
-        raise typer.BadParameter("give one of --s3-location, --github-location and --revision")
-    if s3 is not None:
-        return {"revisionType": "S3", "s3Location": _members(s3, "--s3-location")}
-    if github is not None:
-        return {"revisionType": "GitHub", "gitHubLocation": _members(github, "--github-location")}
-    if whole is None:
-        return None
-    try:
-        location = json.loads(whole)
-    except ValueError as error:
-        raise typer.BadParameter(f"--revision is not JSON: {error}") from None
-    if not isinstance(location, dict):
-        raise typer.BadParameter("--revision must be a JSON object")
-    return location
-
-
-def _members(text: str, option: str) -> dict[str, str]:
-    pairs = [part.partition("=") for part in text.split(",")]
-    if any(not separator or not name for name, separator, _ in pairs):
-        raise typer.BadParameter(f"{option} is a list of name=value with commas between, not {text!r}")
-    return {name: value for name, _, value in pairs}
 
 
 def _show(made: dict[str, Any]) -> None:
