@@ -21,8 +21,14 @@ def test_the_documented_commands_roll_a_revision_over_five_hosts(
     tmp_path: Path, own_plane: ControlPlane, hosts_of: Hosts
 ) -> None:
     """From an empty directory: every step by the aws CLI, three deployments one after another."""
-    aws = own_plane.aws
-    hosts = hosts_of(own_plane, 5, views=True)
+    roll_by_hand(tmp_path, own_plane, hosts_of(own_plane, 5, views=True), versions=("1", "2", "3"))
+
+
+def roll_by_hand(
+    tmp_path: Path, plane: ControlPlane, hosts: list[Host], *, versions: tuple[str, ...], bucket: str = "releases"
+) -> None:
+    """What the documentation tells a user to type, for hosts with file systems of their own."""
+    aws = plane.aws
     aws("deploy", "create-application", "--application-name", "shop")
     for host in hosts:
         arn = f"arn:aws:iam::{ACCOUNT}:user/{host.name}"
@@ -35,9 +41,9 @@ def test_the_documented_commands_roll_a_revision_over_five_hosts(
         *("deploy", "create-deployment-group", *group, "--service-role-arn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
         *("--on-premises-tag-set", tag_set, "--deployment-config-name", "CodeDeployDefault.HalfAtATime"),
     )
-    aws("s3", "mb", "s3://releases")
+    aws("s3", "mb", f"s3://{bucket}")
 
-    for version in ("1", "2", "3"):
+    for version in versions:
         source = Revision(
             files={"site/version": version},
             install={"site": "/opt/shop"},
@@ -46,9 +52,9 @@ def test_the_documented_commands_roll_a_revision_over_five_hosts(
                 "ValidateService": "cat /opt/shop/version",
             },
         ).write(tmp_path / f"source-{version}")
-        location = f"s3://releases/shop-{version}.zip"
+        location = f"s3://{bucket}/shop-{version}.zip"
         aws("deploy", "push", "--application-name", "shop", "--s3-location", location, "--source", source)
-        revision = f"bucket=releases,key=shop-{version}.zip,bundleType=zip"
+        revision = f"bucket={bucket},key=shop-{version}.zip,bundleType=zip"
         deployment_id = aws("deploy", "create-deployment", *group, "--s3-location", revision)["deploymentId"]
         aws("deploy", "wait", "deployment-successful", "--deployment-id", deployment_id)
         for host in hosts:
@@ -57,10 +63,10 @@ def test_the_documented_commands_roll_a_revision_over_five_hosts(
         overview = aws("deploy", "get-deployment", "--deployment-id", deployment_id)["deploymentInfo"][
             "deploymentOverview"
         ]
-        assert overview["Succeeded"] == 5
+        assert overview["Succeeded"] == len(hosts)
 
     assert not Path("/opt/shop/version").exists()
-    watched = own_plane.run("longshore", "watch", deployment_id)
+    watched = plane.run("longshore", "watch", deployment_id)
     assert "Succeeded" in watched.stdout
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy.engine import URL
 
 from longshore.store import migrations
 from longshore.store.database import dialect_of
-from tests.acceptance.world import BIN
+from tests.acceptance.world import BIN, ControlPlane, wait_until
 from tests.integration.store.test_migrations import bring_to, empty
 
 __all__ = ["empty"]
@@ -99,3 +101,41 @@ def test_what_cannot_be_is_a_sentence_without_the_password(
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "secret" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_overtaken_stops_writing_and_says_why(empty: URL, tmp_path: Path) -> None:
+    """While it runs, somebody brings the database to a schema it does not know."""
+    options: tuple[str, ...] = ()
+    database = empty.set(database=str(tmp_path / "data" / "longshore.db"))
+    if empty.get_backend_name() == "postgresql":
+        database, options = empty, ("--database-url", empty.render_as_string(hide_password=False))
+    plane = ControlPlane(tmp_path, options=options)
+    plane.start()
+    try:
+        client = plane.client("codedeploy")
+        client.create_application(applicationName="before")
+        engine = dialect_of(database).writing()
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        engine.dispose()
+        with pytest.raises(ClientError) as refused:
+            client.create_application(applicationName="after")
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+        # Reads are answered as long as they can be.
+        assert client.list_applications()["applications"] == ["before"]
+        status, obstacles = wait_until("its engine has stopped", lambda: _ready(plane, obstacles=2))
+        assert status == 503
+        assert "The database's schema is not the one this version was made for." in obstacles
+        assert "which this version of Longshore does not know" in plane.log.read_text()
+    finally:
+        assert plane.stop() == 0
+
+
+def _ready(plane: ControlPlane, *, obstacles: int) -> tuple[int, list[str]] | None:
+    connection = http.client.HTTPConnection("127.0.0.1", plane.port, timeout=10)
+    connection.request("GET", "/readyz")
+    answer = connection.getresponse()
+    found = json.loads(answer.read())["obstacles"]
+    connection.close()
+    return (answer.status, found) if len(found) >= obstacles else None

@@ -27,7 +27,7 @@ from sqlalchemy.exc import ArgumentError
 
 from longshore.store import migrations
 from longshore.store.dialect import Dialect
-from longshore.store.errors import DatabaseUrlError, StoreClosedError, StoreUnavailableError
+from longshore.store.errors import DatabaseUrlError, NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.postgresql import PostgreSQL
 from longshore.store.sqlite import SQLite
 from longshore.store.wakeup import Topic, Wakeup
@@ -169,6 +169,8 @@ class _Writer:
                 told = set()
                 for waiting in group:
                     waiting.error = self._explained(error)
+                if isinstance(error, NewerSchemaError):
+                    self._wakeup.nudge_engine()  # it is to learn of it at once, and stop
                 # Whatever is wrong with the connection, its transaction ends with it.
                 if connection is not None and not connection.invalidated:
                     connection.invalidate()
