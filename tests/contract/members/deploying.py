@@ -44,7 +44,7 @@ def deployments(talk: Conversation, plane: ControlPlane, host: Host) -> None:
     hooks = {"ApplicationStart": "echo started"}
     good = _pushed(s3, "good", Revision(hooks=hooks))
     bad = _pushed(s3, "bad", Revision(hooks={"BeforeInstall": "echo broken; exit 3"}))
-    slow = _pushed(s3, "slow", Revision(hooks={"BeforeInstall": "sleep 1"}))
+    slow = _pushed(s3, "slow", Revision(hooks={"BeforeInstall": "sleep 2"}))
 
     first = _first_success(talk, host, good)
     _what_the_others_tell_of_it(talk, first, good)
