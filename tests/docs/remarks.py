@@ -9,13 +9,10 @@ NOT_YET = {
     "PutLifecycleEventHookExecutionStatus": "no hook here is a function's to answer for yet: the same answer",
 }
 
-_GROUP = (
-    "kept and checked in full, but triggers are not sent, and Auto Scaling groups and EC2 tag filters have no "
-    "instances yet"
-)
+_GROUP = "kept and checked in full, but Auto Scaling groups and EC2 tag filters have no instances yet"
 
 DIFFERS = {
-    "CreateDeployment": "Lambda, ECS, blue/green, load balancers and watched alarms are refused for now, see below",
+    "CreateDeployment": "Lambda, ECS, blue/green and load balancers are refused for now, see below",
     "CreateDeploymentGroup": _GROUP,
     "UpdateDeploymentGroup": _GROUP,
     "DeleteResourcesByExternalId": (
