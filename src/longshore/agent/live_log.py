@@ -33,6 +33,8 @@ class LiveLog:
         self._lines: deque[str] = deque()
         self._room = MOST_CHARACTERS
         self._dropped = 0
+        #: Lines in the call that is out, or told of by it as dropped.
+        self._out = 0
         self._sequence = 0
         self._closing = False
         #: The control plane wants no more of this event, or did not understand.
@@ -68,7 +70,7 @@ class LiveLog:
         if self._thread is not None:
             self._thread.join(patience)
         with self._changed:
-            return len(self._lines) + self._dropped
+            return len(self._lines) + self._dropped + self._out
 
     @property
     def is_done(self) -> bool:
@@ -82,6 +84,7 @@ class LiveLog:
                 self._changed.wait_for(lambda: self._closing, pause)
                 closing = self._closing
                 lines, dropped = self._next(closing=closing)
+                self._out = len(lines) + dropped
             if not lines and not dropped:
                 if closing:
                     return
@@ -101,6 +104,7 @@ class LiveLog:
             failures, self._is_stuck = 0, False
             self._sequence += 1
             with self._changed:
+                self._out = 0
                 if not is_wanted:
                     self._dropped += len(self._lines)
                     self._lines.clear()
@@ -125,3 +129,4 @@ class LiveLog:
         with self._changed:
             self._lines.extendleft(reversed(lines))
             self._dropped += dropped
+            self._out = 0

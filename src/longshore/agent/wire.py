@@ -324,7 +324,7 @@ class _AnsweredError(WireError):
             f"the control plane answered {response.status} {code}: {message}",
             status=response.status,
             code=code,
-            retry_after=_seconds(response.headers.get("retry-after"), server_time or time.time()),
+            retry_after=retry_after(response.headers.get("retry-after"), server_time or time.time()),
         )
         error.said = message
         error.server_time = server_time
@@ -342,7 +342,7 @@ def moment_of(date: str) -> float | None:
         return None
 
 
-def _seconds(said: str | None, now: float) -> float | None:
+def retry_after(said: str | None, now: float) -> float | None:
     """What Retry-After asks for: seconds, or a moment by the server's clock."""
     if said is None or said.isdecimal():
         return said if said is None else float(said)

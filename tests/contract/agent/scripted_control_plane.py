@@ -94,8 +94,8 @@ class ControlPlane:
     bundle_requests: list[dict[str, str]] = field(default_factory=list)
     #: What PutHookLog told: (command, number of the call, text, lines dropped).
     hook_logs: list[tuple[str, int, str, int]] = field(default_factory=list)
-    #: Seconds until a PutHookLog is answered.
-    deafness: float = 0.0
+    #: While this is not set, no PutHookLog is answered.
+    hears_hooks: threading.Event = field(default_factory=threading.Event)
     #: Operation → answers to give first: (status, body).
     scripted: dict[str, deque[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(deque))
     #: Headers of every answer that is an error.
@@ -108,6 +108,9 @@ class ControlPlane:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _number: int = 0
     _starts: int = 0
+
+    def __post_init__(self) -> None:
+        self.hears_hooks.set()
 
     def start(self, port: int = 0) -> None:
         plane = self
@@ -235,7 +238,7 @@ class ControlPlane:
             self.specification_fetches.append(deployment)
             return 200, self.envelope(deployment)
         if operation == "PutHookLog":
-            time.sleep(self.deafness)
+            self.hears_hooks.wait(60)
             told = (body["hostCommandIdentifier"], body["sequence"], body["text"], body["droppedLines"])
             self.hook_logs.append(told)
             return 200, {"isWanted": True}

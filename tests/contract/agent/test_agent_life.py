@@ -17,6 +17,7 @@ from scripted_control_plane import HOST, Agent, ControlPlane, bundle_of, running
 
 from longshore.agent import backoff
 from longshore.agent.errors import WireError
+from longshore.agent.wire import retry_after
 
 SLEEPS = "#!/bin/sh\necho $$ > {}\nexec sleep 300\n"
 
@@ -250,13 +251,18 @@ def test_a_control_plane_that_asks_for_time_is_given_it(plane: ControlPlane, age
     assert plane.polls[-1] - plane.polls[-2] >= 2
 
 
-def test_time_may_be_asked_for_by_a_moment_of_the_servers_clock(plane: ControlPlane, agent: Agent) -> None:
-    plane.clock_ahead = 120.0
-    wait_for(lambda: plane.polls, "the first poll")
-    plane.error_headers["retry-after"] = formatdate(time.time() + 120 + 4, usegmt=True)
-    plane.scripted["PollHostCommand"].append((503, {"__type": "ServerException", "message": "later"}))
-    wait_for(lambda: "poll.recovered" in agent.log(), "the polls to succeed again")
-    assert 0.5 < plane.polls[-1] - plane.polls[-2] < 20, "less what passed since the header was made"
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        (formatdate(1_000_007, usegmt=True), 7.0),
+        (formatdate(999_990, usegmt=True), 0.0),
+        ("soon", None),
+    ],
+)
+def test_time_may_be_asked_for_by_a_moment_of_the_servers_clock(said: str | None, seconds: float | None) -> None:
+    assert retry_after(said, now=1_000_000) == seconds
 
 
 def test_an_idle_agent_stops_at_once_while_its_poll_is_held(plane: ControlPlane, agent: Agent) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -31,15 +30,14 @@ def test_a_failure_is_told_at_once_though_something_holds_the_output(
 ) -> None:
     """agent.md 5.5 waits for the pipes until the script's deadline, an hour; the exit code says enough."""
     pid_file = tmp_path / "hook-pid"
-    began = time.monotonic()
+    # Its deadline is later than anybody here waits.
     done = run_hook(plane, f"sleep 300 &\necho $! > {pid_file}\necho why\nexit 3\n", timeout=200)
     pid = int(pid_file.read_text())
     try:
-        assert time.monotonic() - began < 60
         assert (done.code, done.diagnostics["script_name"]) == (4, "h.sh")
         assert "exit code 3" in done.message
         assert f"held by process {pid} (sleep)" in done.message
-        assert done.log.endswith("[stdout]why\n") or "[stdout]why\n" in done.log
+        assert "[stdout]why\n" in done.log
         assert is_there(pid), "it is left alone"
     finally:
         os.kill(pid, signal.SIGKILL)

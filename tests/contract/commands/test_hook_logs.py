@@ -82,8 +82,15 @@ def test_nothing_is_taken_before_the_command_runs_or_after(running: Running) -> 
     running.agent.acknowledge(running.command)
     running.agent.complete(running.command)
     assert not running.tell(1, "too late\n")
-    time.sleep(1.5)  # longer than lines wait to be written
-    assert running.entries() == []
+    # What waits is written together: with this, the others would be.
+    following = running.agent.poll()
+    running.agent.acknowledge(following)
+    running.identifier = following["HostCommandIdentifier"]
+    assert running.tell(0, "in time\n")
+    wait_until("it is written", running.entries)
+    assert [(entry["lifecycleEventName"], entry["text"]) for entry in running.entries()] == [
+        ("DownloadBundle", "in time\n")
+    ]
 
 
 def test_a_host_speaks_for_itself_alone(running: Running, shared_plane: ControlPlane) -> None:
