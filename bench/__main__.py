@@ -1,8 +1,9 @@
 """All benchmarks, one after the other."""
 
-from bench import agents, api, fleet, footprint, install, one_host, report
+from bench import agents, api, fleet, footprint, install, local, one_host, report
 
 report.main(
+    local.benchmark,
     one_host.benchmark,
     agents.benchmark,
     api.benchmark,

@@ -49,11 +49,11 @@ def make(directory: Path, *, files: int, size: int) -> Bundle:
         (place / f"file-{number}.txt").write_text(content.randbytes(size // files // 2).hex())
     path = directory / f"revision-{files}.tgz"
     with tarfile.open(path, "w:gz", compresslevel=6) as tar:
-        tar.add(source, arcname=".", filter=_whole_seconds)
+        tar.add(source, arcname=".", filter=whole_seconds)
     return Bundle(path=path, files=files, size=size)
 
 
-def _whole_seconds(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def whole_seconds(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     """As GNU tar writes it; fractions would give every entry a second header."""
     entry.mtime = int(entry.mtime)
     return entry

@@ -200,6 +200,18 @@ def test_what_is_asked_wrongly_is_told_in_a_sentence(machine: Machine, words: li
     assert "Traceback" not in done.stderr
 
 
+def test_who_may_not_write_there_is_told_what_to_do(tmp_path: Path) -> None:
+    place = Revision(files={"page": "x"}).write(tmp_path / "app")
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    (tmp_path / "agent.yml").write_text(f"root_dir: {locked / 'root'}\n")
+    # Root without its privileges may write only what its files' modes let it.
+    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    words = [*powerless, str(BIN / "longshore"), "local", "-l", str(place), "-c", str(tmp_path / "agent.yml")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Run this as root, or name" in done.stdout) == (1, True), done.stdout + done.stderr
+
+
 def test_an_interruption_ends_the_script_too(machine: Machine) -> None:
     hooks = {"AfterInstall": "trap '' INT; echo $$ >/opt/pid; sleep 120 & wait"}
     place = machine.put(Revision(hooks=hooks), "app")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from longshore.agent.errors import CommandError
-from longshore.agent.log import Log
 
 #: How long another deployment of the same group may keep this one waiting.
 LOCK_SECONDS = 3600.0
 
 
 @contextmanager
-def held(directory: Path, log: Log) -> Iterator[None]:
-    """Keep other deployments of the same group off this host; freed by the kernel however we end."""
+def held(directory: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keep other deployments of the same group off this host; freed by the kernel however we end.
+
+    `tell` hears it if that takes waiting.
+    """
     descriptor = _open(directory)
     try:
         give_up_at = time.monotonic() + LOCK_SECONDS
@@ -27,7 +29,7 @@ def held(directory: Path, log: Log) -> Iterator[None]:
             if time.monotonic() > give_up_at:
                 raise CommandError("another deployment of the same group has been running on this host for an hour")
             if pause == 0.02:
-                log.info("command.waits another deployment of the group is running on this host")
+                tell("command.waits another deployment of the group is running on this host")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.5)
         yield

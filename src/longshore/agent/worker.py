@@ -158,7 +158,7 @@ class Worker:
             if not is_noop:
                 journal.begin()
             with (
-                group_lock.held(executor.paths.group_directory, self._log),
+                group_lock.held(executor.paths.group_directory, self._log.info),
                 self._live(command, is_noop=is_noop) as said,
             ):
                 observer = Observer(started=journal.script_started, ended=journal.script_ended, said=said)

@@ -48,6 +48,10 @@ def run(argv: Sequence[str]) -> int:
         return int(ended.code or 0)
     except (UsageError, LocationError, events.EventsError, AgentError) as error:
         return _refused(str(error))
+    except PermissionError as error:
+        return _refused(
+            f"{error.filename}: {error.strerror}. Run this as root, or name a configuration (-c) with your own root_dir"
+        )
     except OSError as error:
         return _refused(f"{error.filename or 'the deployment'}: {error.strerror or error}")
     except _Interrupted as stopped:
@@ -126,7 +130,12 @@ def _deploy(order: Sequence[str], told: Specification, config: HostConfig, layou
 
 def _run(event: str, executor: Executor, scripts: _Scripts, log: Log) -> None:
     began = time.monotonic()
-    with group_lock.held(executor.paths.group_directory, log):
+
+    def waits(why: str) -> None:
+        log.info(why)
+        _tell(why.partition(" ")[2])
+
+    with group_lock.held(executor.paths.group_directory, waits):
         if executor.is_noop(event):
             return
         log.info(f"command.started {event}")
