@@ -8,7 +8,7 @@ from pathlib import Path
 
 from longshore.agent.config import HostConfig
 from longshore.agent.errors import BundleError
-from longshore.agent.identity import Credentials, Provider, UserCredentials
+from longshore.agent.identity import Credentials, Provider
 from longshore.agent.instance_metadata import InstanceRole, Metadata, MetadataError
 
 
@@ -39,9 +39,14 @@ def _instance_role(environ: Mapping[str, str]) -> Provider | None:
     return role
 
 
-class _Fixed(UserCredentials):
+class _Fixed:
+    """Keys that stay as they are while a bundle is fetched."""
+
     def __init__(self, keys: Credentials) -> None:
         self._keys = keys
+
+    def credentials(self) -> Credentials:
+        return self._keys
 
 
 def _from_file(environ: Mapping[str, str]) -> Provider | None:
