@@ -82,6 +82,12 @@ _RULES = (
         ),
         rf"\1{MARK}@",
     ),
+    # Addresses that are secrets themselves: whoever has one may post there.
+    _Rule(
+        ("hook",),
+        re.compile(r"\b(hooks\.slack\.com/\w{1,20}|discord(?:app)?\.com/api/webhooks)/[^\s\"'<>]+", re.IGNORECASE),
+        rf"\1/{MARK}",
+    ),
     # Secrets that are known by their form: GitHub's tokens, ours for metrics and enrolling, JSON web tokens.
     _Rule(("gh", "github_pat_"), re.compile(r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}"), MARK),
     _Rule(("lsm_",), re.compile(r"lsm_[A-Za-z0-9_-]{16,}"), MARK),

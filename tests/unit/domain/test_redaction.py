@@ -174,6 +174,19 @@ def test_long_hostile_lines_are_read_in_linear_time() -> None:
         redacted(piece * (200_000 // len(piece)))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://hooks.slack.com/services/T0000/B0000/XXXXXXXX",
+        "https://discord.com/api/webhooks/123456/abcDEF-ghi_JKL",
+    ],
+)
+def test_an_address_that_is_a_secret_goes(address: str) -> None:
+    said = redacted(f"could not post to {address}: 404")
+    assert address.rpartition("/")[2] not in said
+    assert said.endswith(f"/{MARK} 404")
+
+
 def test_an_enrollment_token_goes_whole() -> None:
     secret = secrets.token_urlsafe(32)
     line = f"cannot use lsenroll1.ABCDEFGHIJKLMNOPQRST.{secret}.eu-central-1.{'0' * 64}.{'f' * 64}: expired"
