@@ -106,7 +106,7 @@ class PostgreSQL:
 
     def relay(self, wakeup: Wakeup) -> NotifyRelay:
         # SQLAlchemy's spelling of the URL with what libpq wants to hear besides.
-        arguments = self._engine("", connections=1).dialect.create_connect_args(self._url)[1]
+        arguments = self._url.get_dialect()().create_connect_args(self._url)[1]
         return NotifyRelay({**arguments, "application_name": "longshore", **_CONNECTING}, self._name, wakeup)
 
     def after_upgrade(self, connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import cbor2
@@ -11,7 +12,7 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, Structure
 
 from longshore import models
 from longshore.api.constraint_errors import OVERLAY, explain
-from longshore.wire.constraints import Checks, Violation, compiled_pattern
+from longshore.wire.constraints import _NO_NUL, Checks, Violation, compiled_pattern
 from tests.contract.wire.plane import Answer, Plane
 from tests.contract.wire.test_constraint_errors import constrained
 
@@ -25,7 +26,7 @@ RIGHT = {
     "IamSessionArn": "arn:aws:sts::000000000000:assumed-role/r/s",
 }
 #: Texts that match no pattern of the service.
-WRONG_TEXTS = ("d-abcdefghi", "not\u20acallowed", "a b/%", "i-0123")
+WRONG_TEXTS = ("d-abcdefghi", "not\u20acallowed", "a b/%", "i-0123", "a\x00b")
 MOMENT = 1_700_000_000
 #: What no member of a type takes, in JSON.
 WRONG_TYPES: dict[str, Any] = {
@@ -145,3 +146,40 @@ def test_a_member_of_the_wrong_type_cannot_be_read_in_either_protocol(name: str,
         for answer in _in_both(here, operation, given):
             assert (answer.status, answer.code) == (400, "SerializationException"), (member, answer)
             assert member in answer.document["message"]
+
+
+def leaves(shape: Shape | None, kinds: tuple[str, ...], path: tuple[str | int, ...] = ()) -> Iterator[Violation]:
+    """Where an input has values of these types: as violations, for `with_broken` to find the place."""
+    if isinstance(shape, StructureShape):
+        for name, member in shape.members.items():
+            yield from leaves(member, kinds, (*path, name))
+    elif isinstance(shape, ListShape):
+        yield from leaves(shape.member, kinds, (*path, 0))
+    elif shape is not None and shape.type_name in kinds:
+        member = next(str(part) for part in reversed(path) if isinstance(part, str))
+        yield Violation(path=path, kind="pattern", shape=shape.name, member=member, value="", limit=_NO_NUL)
+
+
+@pytest.mark.parametrize("name", CODEDEPLOY.operation_names)
+def test_a_text_with_a_nul_is_the_error_of_its_member_whatever_the_database(name: str, here: Plane) -> None:
+    """PostgreSQL cannot store one, SQLite can: nobody is to notice."""
+    operation = CODEDEPLOY.operation_model(name)
+    for violation in leaves(operation.input_shape, ("string",)):
+        for answer in _in_both(here, operation, with_broken(operation, violation)):
+            assert answer.status == 400, (violation, answer)
+            assert answer.code in {shape.name for shape in operation.error_shapes} | {"ValidationException"}, violation
+
+
+@pytest.mark.parametrize("name", CODEDEPLOY.operation_names)
+def test_a_number_too_long_to_be_stored_cannot_be_read(name: str, here: Plane) -> None:
+    operation = CODEDEPLOY.operation_model(name)
+    for violation in leaves(operation.input_shape, ("integer", "long")):
+        given = with_broken(operation, violation)
+        for number in (2**63, -(2**63) - 1, 10**30):
+            *above, last = violation.path
+            node = given
+            for part in above:
+                node = node[part]  # type: ignore[index]  # a name in a structure, a place in a list
+            node[last] = number  # type: ignore[index]
+            for answer in _in_both(here, operation, given):
+                assert (answer.status, answer.code) == (400, "SerializationException"), (violation, number, answer)
