@@ -2,8 +2,9 @@
 
 A step is an operation that changes the file system below `FAULT_BASE`, counted in the worker from the command's start.
 What to do is read from `order.json` there when the command begins, once: {"command", "step", "fault"}, where the fault
-is "kill" (SIGKILL, after half of what was to be written) or the name of an errno. Just before, the step's name and the
-disk as it is go to `seen.json`. Without an order the names of all steps go to `steps-COMMAND.json`.
+is "kill" (SIGKILL, after half of what was to be written), "kill agent" (the poller too) or the name of an errno. Just
+before, the step's name and the disk as it is go to `seen.json`. Without an order the names of all steps go to
+`steps-COMMAND.json`.
 """
 
 from __future__ import annotations
@@ -73,8 +74,10 @@ class Injector:
             seen = {"step": self._steps[-1], "disk": tree(Path(BASE, "disk"))}
             Path(BASE, "seen.new").write_text(json.dumps(seen))
             Path(BASE, "seen.new").rename(Path(BASE, "seen.json"))
-            if self._order["fault"] == "kill":
+            if self._order["fault"] in ("kill", "kill agent"):
                 half()
+                if self._order["fault"] == "kill agent":
+                    os.kill(os.getppid(), signal.SIGKILL)
                 os.kill(os.getpid(), signal.SIGKILL)
             number = getattr(errno, self._order["fault"])
             # As the kernel's callers have it: only what was given a path names one.

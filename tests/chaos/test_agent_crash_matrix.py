@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,22 @@ class Ground:
         visible = {name: text for name, text in seen["disk"].items() if ".longshore-new" not in name}
         whole = {"old": self.tree(self.release - 1), "new": self.tree(self.release)}
         return seen["step"], next((word for word, release in whole.items() if release == visible), "between")
+
+    def broken_off(self, step: int) -> str:
+        """The Install of an odd release in which the whole agent dies; the command's identifier."""
+        if self.release % 2:
+            self.deploy()
+        self.release += 1
+        deployment = self.plane.deployment(self._bundle(self.release), deployment=f"d-{self.release}")
+        (self.directory / "seen.json").unlink(missing_ok=True)
+        order = {"command": "Install", "step": step, "fault": "kill agent"}
+        (self.directory / "order.json").write_text(json.dumps(order))
+        self.plane.run("DownloadBundle", deployment)
+        identifier = self.plane.offer("Install", deployment)
+        assert self.agent.process is not None
+        assert self.agent.process.wait(20) == -signal.SIGKILL
+        self.plane.let_go()
+        return identifier
 
     def steps(self) -> dict[str, list[str]]:
         """The steps of each command in the deployment of an odd release over an even one."""
@@ -182,8 +199,24 @@ def test_a_fault_at_every_step(ground: Ground, command: str, how: str) -> None:
         assert tree(ground.disk) == ground.tree(ground.release), f"the deployment after a fault at {number}. {name}"
 
 
+def test_the_next_start_finishes_a_switch_that_the_agent_was_killed_in(ground: Ground) -> None:
+    """Poller and worker die together at each step that leaves a host between two releases."""
+    for number, expected in enumerate(TABLE["Install"], 1):
+        if expected["disk"] != "between":
+            continue
+        identifier = ground.broken_off(number)
+        name, disk = ground.seen()
+        assert (name, disk) == (expected["step"], "between")
+        ground.agent.start()
+        assert ground.plane.completion(identifier).status == "Succeeded"
+        assert tree(ground.disk) == ground.tree(ground.release), f"the agent was killed at {number}. {name}"
+
+
 def test_the_table_names_every_step(ground: Ground) -> None:
-    assert ground.steps() == {command: [step["step"] for step in TABLE[command]] for command in COMMANDS}
+    known = {command: [step["step"] for step in TABLE[command]] for command in COMMANDS}
+    assert ground.steps() == known, (
+        "write the table anew with python -m tests.chaos.test_agent_crash_matrix, and read it"
+    )
 
 
 def _table() -> None:

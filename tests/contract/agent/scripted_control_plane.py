@@ -127,6 +127,10 @@ class ControlPlane:
         self._server.shutdown()
         self._server.server_close()
         self._server.hang_up()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """End the polls that are parked: a killed agent must not take what its successor is offered."""
         with self._changed:
             self._starts += 1
             self._changed.notify_all()
