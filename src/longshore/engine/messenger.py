@@ -12,7 +12,7 @@ import structlog
 from longshore.providers.ports import PermanentError, ProviderError, Topics
 from longshore.store import notifications
 from longshore.store.database import Store
-from longshore.store.errors import StoreClosedError
+from longshore.store.errors import NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.notifications import Due
 
 log = structlog.get_logger()
@@ -57,8 +57,11 @@ class Messenger:
             self._news.clear()
             try:
                 self._news.wait(self._deliver_due())
-            except StoreClosedError:
+            except (StoreClosedError, NewerSchemaError):
                 return
+            except StoreUnavailableError as error:
+                log.warning("messenger_waits", reason=str(error))
+                self._news.wait(_FIRST_PAUSE)
             except Exception:
                 log.exception("messenger_failed")
                 self._news.wait(_FIRST_PAUSE)

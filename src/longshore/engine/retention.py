@@ -11,7 +11,7 @@ import structlog
 
 from longshore.store import deployments
 from longshore.store.database import Store
-from longshore.store.errors import StoreClosedError
+from longshore.store.errors import NewerSchemaError, StoreClosedError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -45,8 +45,11 @@ class Retention:
             try:
                 self.sweep()
                 self._stopping.wait(_EVERY)
-            except StoreClosedError:
+            except (StoreClosedError, NewerSchemaError):
                 return
+            except StoreUnavailableError as error:
+                log.warning("retention_waits", reason=str(error))
+                self._stopping.wait(_PAUSE_AFTER_ERROR)
             except Exception:
                 log.exception("retention_failed")
                 self._stopping.wait(_PAUSE_AFTER_ERROR)
