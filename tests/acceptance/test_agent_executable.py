@@ -69,7 +69,7 @@ def test_it_deploys_where_there_is_no_python(bare_host: Host, shared_plane: Cont
     deployment_id = longshore.create_deployment(
         applicationName="bare",
         deploymentGroupName="prod",
-        revision=shop.push(Revision(hooks={"ValidateService": "echo colour=$COLOUR"})),
+        revision=shop.push(Revision(hooks={"ValidateService": "echo colour=$COLOUR; seq 1 1000"})),
         parameters=[{"name": "COLOUR", "value": "blue"}],
     )["deploymentId"]
     assert shop.ended(deployment_id)["status"] == "Succeeded", bare_host.log

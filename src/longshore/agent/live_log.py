@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from longshore.agent import backoff
 from longshore.agent.errors import WireError
+from longshore.agent.event_log import TAIL_CHARACTERS
 
 #: Characters told of one event; what comes after is counted.
 MOST_CHARACTERS = 1024 * 1024
 #: Characters told in one call.
 CALL_CHARACTERS = 64 * 1024
-#: Between a hook's first word and the first call, so that a short hook costs one call; and between calls, seconds.
+#: Between a hook's first word and the first call, so that a short hook costs none; and between calls, seconds.
 FIRST_SECONDS = 0.25
 PAUSE_SECONDS = 1.0
 #: How long the report of an event waits for the last lines to be told, seconds.
@@ -62,8 +63,13 @@ class LiveLog:
                     self._thread, self._is_over = None, True
 
     def close(self) -> int:
-        """Wait a moment for what is left to be told; how many lines were not."""
+        """Wait a moment for what is left to be told; how many lines were not.
+
+        What was short in every way is not told at all: the report of the event carries it whole.
+        """
         with self._changed:
+            if self._sequence == 0 and not self._out and MOST_CHARACTERS - self._room < TAIL_CHARACTERS:
+                self._lines.clear()
             self._closing = True
             self._changed.notify()
             patience = 0.0 if self._is_stuck else FLUSH_SECONDS

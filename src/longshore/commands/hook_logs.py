@@ -70,12 +70,16 @@ class HookLogs:
             self._keep(command, kept, target.event.name, asked, call.now)
         return {"isWanted": not kept.is_full}
 
-    def finish(self, command: HostCommand) -> None:
-        """Write what waits of an event, which is about to end: before whatever is submitted after this."""
+    def finish(self, command: HostCommand) -> bool:
+        """Write what waits of an event, which is about to end: before whatever is submitted after this.
+
+        False: nothing was told of the event here, so what its report says is all there is.
+        """
         event = _event(command)
-        self._kept.pop(event, None)
+        was_told = self._kept.pop(event, None) is not None
         if chunks := self._waiting.pop(event, None):
             self._write(chunks)
+        return was_told
 
     def close(self) -> None:
         """Write what waits, for the server is stopping."""
@@ -148,6 +152,23 @@ class HookLogs:
             hook_logs.add(tx, chunks)
 
         self._store.later(work)
+
+
+def keep_end(tx: Transaction, command: HostCommand, event: str, log_tail: str, now: float) -> None:
+    """Keep the end of a log, as it was reported with the event, where nothing was told before."""
+    hook_logs.add_end(
+        tx,
+        Chunk(
+            deployment_id=command.deployment_id,
+            target_id=command.target_id,
+            position=command.position,
+            sequence=hook_logs.END,
+            event=event,
+            time=now,
+            text=log_tail if log_tail.endswith("\n") else f"{log_tail}\n",
+            dropped_lines=0,
+        ),
+    )
 
 
 def _event(command: HostCommand) -> _Event:

@@ -9,7 +9,7 @@ from typing import Any
 
 from longshore.commands import diagnostics, envelope, host_command
 from longshore.commands.envelope import Signer
-from longshore.commands.hook_logs import HookLogs
+from longshore.commands.hook_logs import HookLogs, keep_end
 from longshore.commands.host_command import HostCommand, host_of
 from longshore.commands.waiting import Waiting
 from longshore.domain.target import Report, Target, advance
@@ -107,8 +107,8 @@ class Commands:
         outcome = diagnostics.read(asked["CommandStatus"], asked.get("Diagnostics"))
         report = Report(position=command.position, attempt=command.attempt, outcome=outcome)
         # Before the report: who sees that an event has ended finds its log whole.
-        self._logs.finish(command)
-        await self._store.submit(lambda tx: _report(tx, call, command, report), quick=True)
+        was_told = self._logs.finish(command)
+        await self._store.submit(lambda tx: _report(tx, call, command, report, keeps_log=not was_told), quick=True)
         self._waiting.heard_of(command)
 
     async def update(self, call: Call, asked: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,9 @@ def _told(tx: Transaction, deployment_id: str) -> dict[str, Any]:
     return envelope.specification(deployment, github_tokens.for_application(tx, deployment.application_id))
 
 
-def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -> Target | None:
+def _report(
+    tx: Transaction, call: Call, command: HostCommand, report: Report, *, keeps_log: bool = False
+) -> Target | None:
     """Apply a report to its host's row; wakes the deployment only when the host has ended."""
     target = targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
     if target is None:
@@ -135,6 +137,8 @@ def _report(tx: Transaction, call: Call, command: HostCommand, report: Report) -
     moved = advance(target, report, call.now)
     if moved is not target:
         targets.save_progress(tx, command.deployment_id, command.target_id, moved, call.now)
+        if keeps_log and report.outcome is not None and report.outcome.log_tail:
+            keep_end(tx, command, target.event.name, report.outcome.log_tail, call.now)
         if moved.status.is_final:
             deployments.wake(tx, command.deployment_id, call.now)
     return moved

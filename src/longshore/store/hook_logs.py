@@ -10,6 +10,8 @@ from sqlalchemy import select, text
 from longshore.store.database import Transaction
 from longshore.store.tables import hook_logs
 
+#: The number of a chunk after which none comes.
+END = 2_000_000_001
 #: Characters that a row costs beside its text, about.
 ROW_CHARACTERS = 100
 
@@ -37,6 +39,21 @@ def add(tx: Transaction, chunks: Sequence[Chunk]) -> None:
     """Keep these; one that was kept already is left as it is."""
     # One statement for all: a fleet's hooks speak at once.
     tx.execute(_INSERT, [{name: getattr(chunk, name) for name in _FIELDS} for chunk in chunks])
+
+
+def add_end(tx: Transaction, chunk: Chunk) -> None:
+    """Keep this, unless something of its event is kept; at every completion of a hook, so straight by the driver."""
+    values = tuple(getattr(chunk, name) for name in _FIELDS)
+    event = (chunk.deployment_id, chunk.target_id, chunk.position)
+    found = tx.hot(
+        "SELECT 1 FROM hook_logs WHERE deployment_id = ? AND target_id = ? AND position = ? LIMIT 1", event
+    ).fetchone()
+    if found is None:
+        tx.hot(
+            f"INSERT INTO hook_logs ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"  # noqa: S608  # fixed names
+            " ON CONFLICT DO NOTHING",
+            values,
+        )
 
 
 def kept(tx: Transaction, deployment_id: str, target_id: str, position: int) -> tuple[int, int]:

@@ -35,10 +35,18 @@ def test_lines_are_told_while_the_hook_runs(plane: ControlPlane, agent: Agent, t
     assert [number for _, number, _, _ in plane.hook_logs] == list(range(len(plane.hook_logs)))
 
 
-def test_a_short_hook_costs_one_call_and_one_connection_serves_all_events(plane: ControlPlane, agent: Agent) -> None:
+def test_a_short_hook_costs_no_call_since_its_report_says_it_all(plane: ControlPlane, agent: Agent) -> None:
     hook(plane, "echo one\necho two\n")
+    done = plane.run("BeforeInstall")
+    assert done.log == "LifecycleEvent - BeforeInstall\nScript - h.sh\n[stdout]one\n[stdout]two\n"
+    assert plane.hook_logs == []
+
+
+def test_more_than_the_report_holds_is_told_in_one_call(plane: ControlPlane, agent: Agent) -> None:
+    hook(plane, "seq 1 1000\n")
     first, second = plane.run_all("BeforeInstall", "AfterInstall")
     assert [command for command, *_ in plane.hook_logs] == [first.identifier, second.identifier]
+    assert told(plane, first.identifier).count("\n") == 1002
 
 
 def test_a_hook_that_talks_without_end_is_told_a_megabyte_of_and_the_rest_is_counted(
@@ -59,7 +67,7 @@ def test_a_hook_that_talks_without_end_is_told_a_megabyte_of_and_the_rest_is_cou
 def test_a_control_plane_that_will_not_hear_it_is_not_told_again(
     plane: ControlPlane, agent: Agent, answer: tuple[int, object]
 ) -> None:
-    hook(plane, "echo one\n")
+    hook(plane, "seq 1 1000\n")
     plane.scripted["PutHookLog"].append(answer)
     assert [done.status for done in plane.run_all("BeforeInstall", "AfterInstall")] == ["Succeeded"] * 2
     assert len([operation for operation, _, _ in plane.requests if operation == "PutHookLog"]) == 1

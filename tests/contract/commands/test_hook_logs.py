@@ -69,6 +69,21 @@ def test_it_is_there_within_a_moment_and_whole_when_the_event_has_ended(running:
     assert (second["text"], second["droppedLines"]) == ("second\n", 3)
 
 
+def test_the_end_that_is_reported_is_kept_where_nothing_was_told(running: Running) -> None:
+    """So the log of an agent that tells nothing is as whole as its reports are."""
+    running.agent.acknowledge(running.command)
+    running.agent.complete(running.command, "Failed", error_code=4, message="no", log="[stdout]the end")
+    running.agent.complete(running.command, "Failed", error_code=4, message="no", log="[stdout]another")
+    assert [entry["text"] for entry in running.entries()] == ["[stdout]the end\n"]
+
+
+def test_the_end_that_is_reported_adds_nothing_to_what_was_told(running: Running) -> None:
+    running.agent.acknowledge(running.command)
+    running.tell(0, "[stdout]all of it\n")
+    running.agent.complete(running.command, log="[stdout]all of it\n")
+    assert [entry["text"] for entry in running.entries()] == ["[stdout]all of it\n"]
+
+
 def test_what_is_sent_again_is_kept_once(running: Running) -> None:
     running.agent.acknowledge(running.command)
     for sequence in (0, 0, 1, 0):
