@@ -20,7 +20,7 @@ from longshore.agent import command_line
 from longshore.api.operations import served
 from longshore.cli.app import app
 from longshore.onebox.services.s3.routes import operation_names
-from longshore.server.app import CODEDEPLOY_OPERATIONS, IAM_OPERATIONS, STS_OPERATIONS
+from longshore.server.services import CODEDEPLOY_OPERATIONS, IAM_OPERATIONS, STS_OPERATIONS
 from tests.docs.remarks import DIFFERS, NOT_YET
 
 INSTALLED = Path(longshore.__file__).parent

@@ -18,7 +18,7 @@ from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
 from longshore.auth.permissions.needs import Table
 from longshore.onebox.services.s3 import permissions as s3_permissions
 from longshore.onebox.services.s3 import routes as s3_routes
-from longshore.server import app
+from longshore.server import services
 from tests.acceptance.world import ACCOUNT, REGION
 from tests.contract.authorisation.world import REFUSED, UNKNOWN, Caller, World
 
@@ -119,10 +119,10 @@ def test_whoever_is_refused_is_told_the_action(somebody: Somebody, service: str,
 
 #: By service: the modules whose operations it answers, and its permissions.
 TABLES: dict[str, tuple[tuple[ModuleType, ...], Table]] = {
-    "codedeploy": (app.CODEDEPLOY_OPERATIONS, CODEDEPLOY),
-    "iam": (app.IAM_OPERATIONS, IAM),
+    "codedeploy": (services.CODEDEPLOY_OPERATIONS, CODEDEPLOY),
+    "iam": (services.IAM_OPERATIONS, IAM),
     "sts": ((sts,), STS),
-    "longshore": (app.LONGSHORE_OPERATIONS, {**LONGSHORE, **OURS}),
+    "longshore": (services.LONGSHORE_OPERATIONS, {**LONGSHORE, **OURS}),
 }
 #: Permissions of S3 whose names are not those of operations (the service authorization reference).
 OF_S3 = {

@@ -1,0 +1,50 @@
+"""The world outside, as this server's settings have it."""
+
+from __future__ import annotations
+
+import time
+
+from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
+from longshore.providers.bundles import S3Bundles
+from longshore.providers.ports import Alarms
+from longshore.providers.topics import AppriseTopics, SnsTopics
+from longshore.server import credentials
+from longshore.server.settings import AlarmKind, AlarmSource, Settings
+from longshore.store.database import Store
+
+
+def bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
+    if settings.s3_endpoint is not None:
+        elsewhere = None if settings.s3_endpoint == "aws" else settings.s3_endpoint
+        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None)
+    return S3Bundles(
+        endpoint_url=local_url,
+        public_url=settings.public_url or local_url,
+        # Our own socket: a certificate made for the public name would not fit the local address.
+        verify=False,
+        keys=lambda account: _own_key(store, account),
+    )
+
+
+def _own_key(store: Store, account: str) -> tuple[str, str]:
+    key = store.write(lambda tx: credentials.service_key(tx, account, time.time()))
+    return key.access_key_id, key.secret_access_key
+
+
+def topics(settings: Settings) -> AppriseTopics:
+    sns = None if settings.sns is None else SnsTopics(settings.sns or None)
+    return AppriseTopics(settings.topics, otherwise=sns)
+
+
+def alarms(settings: Settings) -> SeveralAlarms:
+    return SeveralAlarms([_alarms_at(source) for source in settings.alarms])
+
+
+def _alarms_at(source: AlarmSource) -> Alarms:
+    match source.kind:
+        case AlarmKind.PROMETHEUS:
+            return PrometheusAlarms(source.url)
+        case AlarmKind.ALERTMANAGER:
+            return AlertmanagerAlarms(source.url)
+        case AlarmKind.CLOUDWATCH:
+            return CloudWatchAlarms(source.url or None)
