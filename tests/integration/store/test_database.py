@@ -51,9 +51,15 @@ def test_a_failing_write_is_undone_alone(store: Store) -> None:
 
 def test_waiting_writes_share_a_commit(store: Store) -> None:
     """While one write holds the thread, the others gather, and then go together."""
-    go_on = threading.Event()
-    blocking = threading.Thread(target=lambda: store.write(lambda tx: go_on.wait(10)))
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold(_tx: Transaction) -> None:
+        is_held.set()
+        go_on.wait(10)
+
+    blocking = threading.Thread(target=store.write, args=(hold,))
     blocking.start()
+    assert is_held.wait(10)
 
     async def crowd() -> set[int]:
         waiting = [asyncio.ensure_future(store.submit(lambda tx: id(tx))) for _ in range(50)]
