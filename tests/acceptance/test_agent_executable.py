@@ -92,6 +92,26 @@ def test_it_deploys_there_without_a_control_plane_too(bare_host: Host, tmp_path:
     assert bare_host.view.written("/opt/local/page").read_text() == "hi"
 
 
+def test_it_enrolls_a_host_and_says_whether_it_is_well(bare_host: Host, shared_plane: ControlPlane) -> None:
+    assert bare_host.view is not None
+    view = bare_host.view
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = view.command([*bare_host.program, *words])
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    token = shared_plane.client("longshore").create_enrollment_token()["token"]
+    place = ("--config", "/opt/enrolled.yml", "--root", "/opt/enrolled")
+    enrolled = run("enroll", "--server", shared_plane.url, "--token", token, "--name", "bare-2", *place)
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert "/opt/longshore-agent run --config /opt/enrolled.yml" in enrolled.stdout
+    assert run("status", "--config", "/opt/enrolled.yml").returncode == 3
+    examined = run("doctor", "--config", "/opt/enrolled.yml")
+    assert [line for line in examined.stdout.splitlines() if line.startswith("FAILED")] == [
+        "FAILED   The agent does not run."
+    ]
+
+
 def test_it_stops_when_it_is_asked_to(bare_host: Host) -> None:
     wait_until("it polls", lambda: "agent.polls" in bare_host.log)
     assert bare_host._process is not None

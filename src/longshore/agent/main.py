@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
 
 def run_agent(config: Config) -> int:
     """Take and carry out commands until stopped; the exit code."""
-    _become(config)
+    become(config)
     layout = Layout(root=config.root_dir, tracking=config.ongoing_deployment_tracking)
     journal = Journal(layout)
     try:
@@ -74,7 +74,7 @@ def run_agent(config: Config) -> int:
         os.close(lock)
 
 
-def _become(config: Config) -> None:
+def become(config: Config) -> None:
     """Be who the configuration says, with no core dumps; raises ConfigError."""
     if config.disable_core_dumps:
         import resource

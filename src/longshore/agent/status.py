@@ -156,7 +156,7 @@ def as_text(status: Status, now: float) -> list[str]:
                 f"Its control plane answered {_ago(now, agent.heard)} ago; polls since {_moment(agent.since)}."
             )
         else:
-            lines.append("Its poll is sent, and not answered yet.")
+            lines.append("Its poll waits at the control plane for the next command.")
     lines += [
         f"  configuration  {status.config}",
         f"  control plane  {status.endpoint}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import yaml
 from scripted_control_plane import HOST, Agent, ControlPlane, bundle_of, running, wait_for
 
 from longshore.agent import backoff
+from longshore.agent.config import load
 from longshore.agent.errors import WireError
+from longshore.agent.main import become
 from longshore.agent.wire import retry_after
 
 SLEEPS = "#!/bin/sh\necho $$ > {}\nexec sleep 300\n"
@@ -428,3 +432,23 @@ def test_the_back_off_grows_to_its_cap() -> None:
     refused = [backoff.delay(number, WireError("no", status=403), spread=1) for number in range(1, 12)]
     assert refused[-1] == 90
     assert backoff.delay(1, WireError("slow", status=429, retry_after=7), spread=1) == 7
+
+
+def test_it_becomes_who_the_configuration_says(plane: ControlPlane, tmp_path: Path) -> None:
+    """In a process of its own, for there is no way back. It needs no file then: the interpreter may be root's alone."""
+    agent = Agent(plane, tmp_path, user="nobody")
+    agent.config.write_text(yaml.safe_dump(agent.settings))
+    nobody = pwd.getpwnam("nobody")
+    child = os.fork()
+    if child == 0:
+        become(load(agent.config, {}))
+        is_nobody = os.getresuid() == (nobody.pw_uid,) * 3 and os.getresgid() == (nobody.pw_gid,) * 3
+        os._exit(0 if is_nobody and 0 not in os.getgroups() and os.environ["HOME"] == nobody.pw_dir else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_user_that_is_not_there_is_said(plane: ControlPlane, tmp_path: Path) -> None:
+    agent = Agent(plane, tmp_path, user="no-such-user").start()
+    assert agent.process is not None
+    assert agent.process.wait(20) == 2
+    assert "user or group is not on this host" in agent.stderr()
