@@ -19,7 +19,7 @@ from longshore.store.errors import UnfitDatabaseError
 from longshore.store.relay import NotifyRelay, payloads
 from longshore.store.wakeup import Topic, Wakeup
 
-#: The lock that every write transaction of every replica takes first (docs/decisions/0013).
+#: The lock that every write transaction of every replica takes first (docs/decisions/0012).
 _WRITERS_LOCK = 0x4C6F6E67
 #: Bounds of every session, milliseconds. A server that was frozen inside a transaction loses it, and the lock with it.
 _BOUNDS = {

@@ -114,7 +114,7 @@ def test_migrations_make_the_very_tables(database: URL) -> None:
     """The history of steps and the tables in code tell the same."""
 
     def is_other(_context: object, _column: object, _other: object, found: object, told: object) -> bool | None:
-        # PostgreSQL's texts are of any length, by decision 13.
+        # PostgreSQL's texts are of any length, by decision 12.
         return False if isinstance(found, String) and isinstance(told, String) else None
 
     def differences(tx: Transaction) -> list[object]:
