@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 import time
-from http.client import HTTPException
 from urllib.parse import quote, urlsplit
 
 from longshore.agent.config import HostConfig
@@ -75,7 +74,7 @@ class _Own:
         parts = urlsplit(url)
         try:
             credentials = self._provider.credentials()
-        except (WireError, OSError, HTTPException, ValueError, KeyError) as error:
+        except (WireError, OSError, ValueError, KeyError) as error:
             raise BundleError(f"this host has no AWS credentials to read {self.name} with now: {error}") from None
         self._signed_as = credentials.access_key
         signed = Signer(region=self._region, service="s3").sign(

@@ -7,16 +7,17 @@ does not depend on the file's size.
 from __future__ import annotations
 
 import hashlib
-import http.client
-import ssl
+import re
 import time
-from contextlib import closing, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, closing, suppress
 from typing import IO, NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from longshore.agent import backoff
 from longshore.agent.connecting import connect
 from longshore.agent.errors import BundleError, WireError
+from longshore.agent.http_answer import BadAnswerError, Incoming
 from longshore.agent.proxies import Proxies
 from longshore.agent.sources import Fetching
 from longshore.agent.version import VERSION
@@ -35,6 +36,8 @@ MAX_ERROR = 16 * 1024
 #: One buffer, used again for every read.
 _BUFFER = 256 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
+#: What would end a request's line, or begin another header.
+_BREAKING = re.compile(r"[\x00-\x20\x7f]")
 
 
 class Refusal(NamedTuple):
@@ -42,7 +45,8 @@ class Refusal(NamedTuple):
 
     status: int
     reason: str
-    headers: http.client.HTTPMessage
+    #: By lower-case name.
+    headers: Mapping[str, str]
     #: The beginning of it.
     body: bytes
 
@@ -158,20 +162,22 @@ class _Transfer:
             headers |= self._origin.headers(url)
         if self._received and self._etag:
             headers |= {"range": f"bytes={self._received}-", "if-range": self._etag}
-        connection = http.client.HTTPConnection(parts.hostname, port)
-        with closing(connection):
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        request = self._written(target or "/", headers)
+        with ExitStack() as held:
             try:
                 proxy = self._proxies.to(self._origin.endpoint, parts.hostname)
                 pinned = self._pin and self._pin.of(parts.hostname, port)
-                connection.sock = connect(parts.hostname, port, encrypted=encrypted, proxy=proxy, pinned=pinned)
-                connection.sock.settimeout(READ_TIMEOUT)
-                target = parts.path + (f"?{parts.query}" if parts.query else "")
-                connection.request("GET", target or "/", headers=headers)
-                response = connection.getresponse()
-            except ssl.SSLCertVerificationError as error:
-                # It will be the same the next time.
-                raise BundleError(f"cannot download {self._name}: {parts.hostname} is not trusted: {error}") from None
-            except (OSError, http.client.HTTPException) as error:
+                connection = connect(parts.hostname, port, encrypted=encrypted, proxy=proxy, pinned=pinned)
+                held.enter_context(connection)
+                connection.settimeout(READ_TIMEOUT)
+                connection.sendall(request)
+                response = held.enter_context(closing(Incoming(connection)))
+            except (OSError, BadAnswerError) as error:
+                if encrypted and _is_distrust(error):
+                    # It will be the same the next time.
+                    text = f"cannot download {self._name}: {parts.hostname} is not trusted: {error}"
+                    raise BundleError(text) from None
                 raise _CutShortError(f"no answer from {parts.hostname}: {error or type(error).__name__}") from None
             location = response.headers.get("location")
             if response.status in _REDIRECTS and location:
@@ -181,9 +187,22 @@ class _Transfer:
             self._read(response)
             return None
 
-    def _refused(self, response: http.client.HTTPResponse) -> str:
+    def _written(self, target: str, headers: Mapping[str, str]) -> bytes:
+        """The request, in one piece."""
+        lines = [
+            f"GET {target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+            "connection: close",
+        ]
+        text = "\r\n".join([*lines, "", ""])
+        is_whole = not _BREAKING.search(target) and text.count("\n") == len(lines) + 1
+        if not is_whole or not text.isascii():
+            raise BundleError(f"the download URL of {self._name} has characters that no URL may have")
+        return text.encode()
+
+    def _refused(self, response: Incoming) -> str:
         body = b""
-        with suppress(OSError, http.client.HTTPException):
+        with suppress(OSError, BadAnswerError):
             body = response.read(MAX_ERROR)
         refusal = Refusal(response.status, response.reason, response.headers, body)
         if response.status == 416:
@@ -197,7 +216,7 @@ class _Transfer:
             raise _CutShortError(said, float(after) if after.isdecimal() else None)
         raise BundleError(f"cannot download {self._name}: {said}")
 
-    def _read(self, response: http.client.HTTPResponse) -> None:
+    def _read(self, response: Incoming) -> None:
         etag = response.headers.get("etag")
         if response.status == 200:
             self._restart(etag)
@@ -213,7 +232,7 @@ class _Transfer:
         while True:
             try:
                 size = response.readinto(buffer)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, BadAnswerError) as error:
                 raise _CutShortError(f"the connection broke after {self._received} bytes: {error}") from None
             if not size:
                 break
@@ -270,5 +289,11 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _begins_at(response: http.client.HTTPResponse, offset: int) -> bool:
+def _is_distrust(error: Exception) -> bool:
+    import ssl  # loaded by now, since the connection is encrypted
+
+    return isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _begins_at(response: Incoming, offset: int) -> bool:
     return response.headers.get("content-range", "").lower().startswith(f"bytes {offset}-")
