@@ -113,7 +113,13 @@ def test_looking_can_be_ended_without_the_deployment(
     deployment_id = shop.start(Revision(hooks={"ValidateService": waits}))
     environ = os.environ | shared_plane.environ
     with shown.open("w") as out:
-        following = subprocess.Popen([BIN / "longshore", "logs", deployment_id, "-f"], stdout=out, env=environ)
+        following = subprocess.Popen(
+            [BIN / "longshore", "logs", deployment_id, "-f"],
+            stdout=out,
+            env=environ,
+            # Whoever runs the tests in the background has it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
     wait_until("the hook is heard", lambda: "here" in shown.read_text())
     following.send_signal(signal.SIGINT)
     assert following.wait(30) == 130

@@ -91,8 +91,9 @@ def codedeploy_commands_service(commands: Commands) -> Service:
         signing_names=frozenset({"codedeploy-commands", "codedeploy-commands-secure"}),
         target_prefixes=frozenset({"CodeDeployCommandService_v20141006", "CodeDeployCommandService"}),
         waits=HELD,
-        # A completion is never refused for what a script said; it is not stored as it is.
-        overlay={"Payload": {"pattern": ""}},
+        # A completion is never refused, for what a script said or for what it is a completion of (agent.md 13.6);
+        # neither is stored as it is.
+        overlay={"Payload": {"pattern": ""}, "HostCommandIdentifier": {"pattern": ""}},
     )
 
 

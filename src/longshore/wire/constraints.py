@@ -82,10 +82,7 @@ class Checks(Plans[Sequence[Violation]]):
         self._overlay = overlay
 
     def structure(self, shape: StructureShape, members: Mapping[str, Check]) -> Check:
-        members = {
-            name: _together(check, _bounds(shape.members[name], self._overlay.get(f"{shape.name}.{name}", {})))
-            for name, check in members.items()
-        }
+        members = {name: self._member(shape, name, check) for name, check in members.items()}
         required = {*shape.required_members, *self._overlay.get(shape.name, {}).get("required", ())}
         wanted = tuple(
             (
@@ -111,6 +108,10 @@ class Checks(Plans[Sequence[Violation]]):
             return broken
 
         return check_structure
+
+    def _member(self, shape: StructureShape, name: str, check: Check) -> Check:
+        own = self._overlay.get(f"{shape.name}.{name}")
+        return check if own is None else _together(check, _bounds(shape.members[name], own))
 
     def list(self, shape: ListShape, member: Check) -> Check:
         def check_items(value: Any) -> Sequence[Violation]:
