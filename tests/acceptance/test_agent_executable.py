@@ -102,7 +102,7 @@ def test_it_enrolls_a_host_and_says_whether_it_is_well(bare_host: Host, shared_p
 
     token = shared_plane.client("longshore").create_enrollment_token()["token"]
     place = ("--config", "/opt/enrolled.yml", "--root", "/opt/enrolled")
-    enrolled = run("enroll", "--server", shared_plane.url, "--token", token, "--name", "bare-2", *place)
+    enrolled = run("enroll", "--server", shared_plane.url, "--token", token, "--name", "enrolled", *place)
     assert enrolled.returncode == 0, enrolled.stderr
     assert "/opt/longshore-agent run --config /opt/enrolled.yml" in enrolled.stdout
     assert run("status", "--config", "/opt/enrolled.yml").returncode == 3
