@@ -30,8 +30,8 @@ def _as_before() -> Iterator[None]:
 def told(capsys: pytest.CaptureFixture[str], form: logs.LogFormat) -> list[str]:
     logs.configure(form, logs.LogLevel.INFO)
     structlog.get_logger().info("request", resources=[FORGED], principal=FORGED)
-    # As uvicorn would, whose own logger other tests have turned down in this process.
-    logging.getLogger("a.library").info("%s asked", FORGED)
+    # As uvicorn would, whose own logger other tests of this process have led elsewhere.
+    logging.getLogger("a.library").warning("%s asked", FORGED)
     return capsys.readouterr().err.splitlines()
 
 
