@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +15,10 @@ from longshore.store.wakeup import Topic, Wakeup
 
 #: How long a statement may wait for another process's lock, milliseconds.
 _BUSY_TIMEOUT_MS = 10_000
+
+
+#: How long between looks whether a new database may be given its write-ahead log, seconds.
+_PAUSE = 0.02
 
 
 class SQLite:
@@ -41,7 +47,6 @@ class SQLite:
             cursor = connection.cursor()
             for pragma in (
                 f"busy_timeout={_BUSY_TIMEOUT_MS}",
-                "journal_mode=WAL",
                 "synchronous=FULL",
                 "foreign_keys=ON",
                 "cache_size=-16000",
@@ -49,6 +54,7 @@ class SQLite:
                 *more,
             ):
                 cursor.execute(f"PRAGMA {pragma}")
+            _keep_write_ahead_log(cursor)
             cursor.close()
 
         @event.listens_for(engine, "begin")
@@ -74,3 +80,21 @@ class SQLite:
 
     def after_upgrade(self, connection: Connection) -> None:
         """A step says all there is."""
+
+
+def _keep_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    """Have the write-ahead log, which a database keeps once it has it.
+
+    Servers that start together on a new database all want to give it one, and SQLite does not let those wait that come
+    second: it says at once that the database is locked.
+    """
+    give_up = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from sqlalchemy import Boolean, Connection, Float, Integer, MetaData, String, Ta
 from sqlalchemy.engine import URL
 
 from longshore.store import access_keys, migrations, schema
-from longshore.store.database import Store, Transaction, dialect_of
+from longshore.store.database import Store, Transaction, dialect_of, sqlite_url
 from longshore.store.tables import metadata
 from longshore.store.wakeup import Wakeup
 from tests.conftest import Databases
@@ -108,6 +110,19 @@ def test_servers_that_start_together_take_turns(empty: URL) -> None:
     assert all(store.is_current() for store in stores)
     for store in stores:
         store.close()
+
+
+def test_a_server_waits_for_who_has_a_new_file_at_hand(tmp_path: Path) -> None:
+    """SQLite lets nobody wait that wants the write-ahead log: it says at once that the file is locked."""
+    other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.5, other.execute, ["COMMIT"])
+    release.start()
+    store = Store(sqlite_url(tmp_path / "new.db"), Wakeup())
+    assert store.is_current()
+    store.close()
+    release.join()
+    other.close()
 
 
 def test_migrations_make_the_very_tables(database: URL) -> None:
