@@ -16,6 +16,7 @@ from longshore.engine.messenger import Messenger
 from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
+from longshore.onebox import world as onebox
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
 from longshore.server import credentials, data_dir, outside, services
@@ -45,6 +46,7 @@ class ControlPlane:
     app: ASGIApp
     waiting: Waiting
     hook_logs: HookLogs
+    onebox: onebox.Onebox
     engine: Runner
     messenger: Messenger
     #: None: everything is kept.
@@ -91,7 +93,8 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
     bundles = outside.bundles(settings, store, settings.url(port))
-    observer = Observing(store, metrics, refusals, changes=services.CHANGES)
+    box = onebox.build(settings.data_dir / data_dir.ONEBOX)
+    observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     alarms = outside.alarms(settings)
     endpoint = Endpoint(
         [
@@ -100,6 +103,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             services.longshore_service(store, settings.limits, page_secret.encode(), logs, bundles, alarms),
             services.iam_service(store, settings.limits, page_secret.encode()),
             services.sts_service(store, settings.limits, page_secret.encode()),
+            *box.services,
         ],
         Gate(keys, usage, now=time.time).authenticate,
         Authorizer(store, keys, now=time.time),
@@ -130,6 +134,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         app=Router(endpoint, {"s3": s3}, fallback=s3, pages=pages(readiness, metrics.registry, metrics_token)),
         waiting=waiting,
         hook_logs=logs,
+        onebox=box,
         engine=engine,
         messenger=Messenger(store, outside.topics(settings)),
         retention=Retention(store, settings.keep_deployments) if settings.keep_deployments else None,

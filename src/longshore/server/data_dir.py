@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 DATABASE = "longshore.db"
-OBJECTS = "onebox/s3"
+#: All of onebox's; its objects, and what its other services know.
+ONEBOX = "onebox"
+OBJECTS = f"{ONEBOX}/s3"
 #: There while a restore puts the pieces in their places; without it being finished, nothing here is whole.
 RESTORING = "restoring"
 _LOCK = "lock"

@@ -53,6 +53,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     async def lifespan() -> AsyncIterator[None]:
         nonlocal is_stuck
         plane.store.wakeup.attach(asyncio.get_running_loop())
+        await asyncio.to_thread(plane.onebox.start)
         await asyncio.to_thread(plane.engine.start)
         plane.messenger.start()
         if plane.retention is not None:
@@ -71,6 +72,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
             if plane.retention is not None:
                 await asyncio.to_thread(plane.retention.stop)
             is_stuck = not await asyncio.to_thread(plane.engine.stop)
+            await asyncio.to_thread(plane.onebox.stop)
             await asyncio.to_thread(plane.store.close)
 
     config = uvicorn.Config(

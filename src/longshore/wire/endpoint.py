@@ -145,6 +145,8 @@ class Endpoint:
             asked = protocol.asks_for(request)
             known.operation = operation = self._operation(protocol, request.method, asked)
             answer = Answer(200, operation.codec.headers, await self._answer(known, operation, request, receive))
+            if operation.model.name in operation.service.unrecorded:
+                await self._observer.changed(known.answered(200, None, self._now(), time.perf_counter() - began))
         except ClientGoneError:
             return
         except AwsError as error:

@@ -122,5 +122,7 @@ class Service:
     target_prefixes: frozenset[str] = frozenset()
     #: Operations that may wait long for their answer; theirs is given up when the client hangs up.
     waits: frozenset[str] = frozenset()
+    #: Operations that change something and keep no record of it themselves: the observer does.
+    unrecorded: frozenset[str] = frozenset()
     #: Constraints the service documents and its model leaves out.
     overlay: Overlay = field(default_factory=dict)

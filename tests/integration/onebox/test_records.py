@@ -1,0 +1,48 @@
+"""What onebox's services know is found again, all of a transaction or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from longshore.onebox.machinery.records import Owner, Records
+
+OWNER = Owner("000000000000", "us-east-1")
+OTHER = Owner("000000000000", "eu-west-1")
+
+
+def test_what_a_block_wrote_is_there_after_a_restart_and_what_failed_is_not(tmp_path: Path) -> None:
+    records = Records(tmp_path / "onebox.db")
+    with records.transaction() as tx:
+        tx.put("ec2.instance", OWNER, "i-2", {"state": "pending"})
+        tx.put("ec2.instance", OWNER, "i-1", {"state": "running"})
+        tx.put("ec2.instance", OWNER, "i-2", {"state": "running"})
+
+    def fail() -> None:
+        with records.transaction() as tx:
+            tx.delete("ec2.instance", OWNER, "i-1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    records.close()
+
+    records = Records(tmp_path / "onebox.db")
+    with records.transaction() as tx:
+        assert tx.all("ec2.instance", OWNER) == {"i-1": {"state": "running"}, "i-2": {"state": "running"}}
+        tx.delete("ec2.instance", OWNER, "i-1")
+        assert tx.get("ec2.instance", OWNER, "i-1") is None
+    records.close()
+    assert (tmp_path / "onebox.db").stat().st_mode & 0o077 == 0
+
+
+def test_owners_do_not_see_each_others(tmp_path: Path) -> None:
+    records = Records(tmp_path / "onebox.db")
+    with records.transaction() as tx:
+        tx.put("ec2.instance", OWNER, "i-1", {"n": 1})
+        tx.put("ec2.instance", OTHER, "i-1", {"n": 2})
+        assert tx.get("ec2.instance", OTHER, "i-1") == {"n": 2}
+        assert list(tx.all("ec2.instance", OWNER)) == ["i-1"]
+        assert tx.everyones("ec2.instance") == [(OTHER, "i-1", {"n": 2}), (OWNER, "i-1", {"n": 1})]
+    records.close()
