@@ -1,0 +1,21 @@
+"""Alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from longshore.domain.alarms import AlarmState
+from longshore.domain.ids import Scope
+
+
+class Alarms(Protocol):
+    """The states of alarms."""
+
+    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+        """Where these alarms stand; absent are those that nobody knows.
+
+        Raises:
+            TransientError: they cannot be read now.
+            PermanentError: they cannot be read as things are set up.
+        """
