@@ -1,7 +1,8 @@
 """May this key do that? Joins what a principal is to what its policies say.
 
-The account's owner may do everything in the account. Everybody else may do what its policies allow and no Deny forbids,
-and a session only what its session policy allows too. A host needs no policy for a host's work, see `as_itself`.
+The account's owner may do everything in the account, the control plane what it needs of onebox. Everybody else may do
+what its policies allow and no Deny forbids, and a session only what its session policy allows too. A host
+needs no policy for a host's work, see `as_itself`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.policy import Verdict, decide
 from longshore.auth.policy_pattern import Keys
 
+#: What the control plane itself does in onebox. Bundles it reads by presigned URLs, see `server/authorization.py`.
+_OF_CONTROL_PLANE = frozenset({"cloudwatch:DescribeAlarms", "sns:Publish"})
+
 
 def why_not(key: Key, action: str, resource: str, keys: Keys, *, as_itself: bool = False) -> str | None:
     """Why `key` may not do `action` to `resource`, as AWS words it after "because" or "with"; None when it may.
@@ -20,6 +24,8 @@ def why_not(key: Key, action: str, resource: str, keys: Keys, *, as_itself: bool
     `as_itself` is for what a principal does in its own name, such as asking for its own commands: it needs no Allow,
     but a Deny takes it away.
     """
+    if key.kind is PrincipalKind.SERVICE and action in _OF_CONTROL_PLANE:
+        return None
     if key.kind is PrincipalKind.SERVICE:
         return f"because no identity-based policy allows the {action} action"
     if key.kind is not PrincipalKind.ROOT:

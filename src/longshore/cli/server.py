@@ -33,6 +33,14 @@ def server(
             " comes with the server. Several servers on one database need it.",
         ),
     ] = None,
+    aws_endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="onebox|aws|URL",
+            help="Where EC2, Auto Scaling, ELB, CloudWatch, SNS and EventBridge are: the ones that come with the"
+            " server, AWS's, with the credentials of the environment, or what speaks their APIs.",
+        ),
+    ] = "onebox",
     account_id: Annotated[str, typer.Option(help="Twelve digits that your ARNs will carry.")] = "000000000000",
     region: Annotated[str, typer.Option(help="Region that the printed settings name; every region works.")] = (
         "us-east-1"
@@ -58,12 +66,9 @@ def server(
         list[str] | None,
         typer.Option(
             metavar="SOURCE=URL",
-            help="Where the alarms of deployment groups are: prometheus=URL, alertmanager=URL, cloudwatch=aws or"
-            " cloudwatch=URL. Repeatable.",
+            help="Where alarms of deployment groups are besides CloudWatch: prometheus=URL or alertmanager=URL."
+            " Repeatable.",
         ),
-    ] = None,
-    sns: Annotated[
-        str | None, typer.Option(metavar="aws|URL", help="Where the topics of triggers are, if in SNS.")
     ] = None,
     topics: Annotated[
         Path | None,
@@ -91,7 +96,6 @@ def server(
         parse_alarms,
         parse_days,
         parse_listen,
-        parse_sns,
         read_topics,
     )
     from longshore.store.errors import DatabaseError, DatabaseUrlError
@@ -107,13 +111,13 @@ def server(
             region=region,
             public_url=url,
             s3_endpoint=s3_endpoint,
+            aws_endpoint=aws_endpoint,
             tls_cert=tls_cert,
             tls_key=tls_key,
             insecure=insecure,
             limits=with_changes(limit or ()),
             keep_deployments=None if keep_deployments is None else parse_days(keep_deployments),
             alarms=tuple(map(parse_alarms, alarms or ())),
-            sns=None if sns is None else parse_sns(sns),
             topics={} if topics is None else read_topics(topics),
             log_format=log_format,
             log_level=log_level,

@@ -7,17 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import urllib3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from longshore.domain.alarms import AlarmState
 from longshore.domain.ids import Scope
+from longshore.providers.clients import TIMEOUT, Clients
 from longshore.providers.ports import Alarms, PermanentError, TransientError
 
-#: A tick waits for the answer, seconds.
-_TIMEOUT = 5.0
 _PROMETHEUS_STATES = {"firing": AlarmState.ALARM, "pending": AlarmState.OK, "inactive": AlarmState.OK}
 
 
@@ -29,11 +26,6 @@ class SeveralAlarms:
 
     def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
         """See `ports.Alarms`. A source that does not answer leaves unread what no other one knows to be in ALARM."""
-        if not self._sources:
-            raise PermanentError(
-                "this server has nowhere to look for alarms; start it with --alarms prometheus=URL,"
-                " --alarms alertmanager=URL or --alarms cloudwatch=aws"
-            )
         known: dict[str, AlarmState] = {}
         failed: Exception | None = None
         for source in self._sources:
@@ -49,20 +41,15 @@ class SeveralAlarms:
 
 
 class CloudWatchAlarms:
-    """Metric and composite alarms of CloudWatch, or of what speaks its API at another address."""
+    """Metric and composite alarms of CloudWatch."""
 
-    def __init__(self, endpoint_url: str | None) -> None:
-        self._endpoint_url = endpoint_url
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
 
     def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
         """See `ports.Alarms`."""
-        client: Any = boto3.session.Session().client(
-            "cloudwatch",
-            region_name=scope.region,
-            endpoint_url=self._endpoint_url,
-            config=Config(connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"total_max_attempts": 2}),
-        )
         try:
+            client = self._clients.client("cloudwatch", scope)
             found = client.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         except ClientError as error:
             said = error.response["Error"]
@@ -117,7 +104,7 @@ class _Api:
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._name = name
         self._http = urllib3.PoolManager(
-            headers=headers, timeout=_TIMEOUT, retries=urllib3.Retry(1, redirect=False, raise_on_status=False)
+            headers=headers, timeout=TIMEOUT, retries=urllib3.Retry(1, redirect=False, raise_on_status=False)
         )
 
     def get(self, path: str) -> Any:

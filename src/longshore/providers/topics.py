@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from longshore.domain.ids import Scope
+from longshore.providers.clients import Clients
 from longshore.providers.ports import PermanentError, Topics, TransientError
 
-_TIMEOUT = 5.0
 #: Of SNS: asking again will not help.
 _FINAL = frozenset(
     {"NotFound", "NotFoundException", "InvalidParameter", "InvalidParameterException", "AuthorizationError"}
@@ -20,21 +17,17 @@ _FINAL = frozenset(
 
 
 class SnsTopics:
-    """Topics of SNS, or of what speaks its API at another address."""
+    """Topics of SNS."""
 
-    def __init__(self, endpoint_url: str | None) -> None:
-        self._endpoint_url = endpoint_url
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
 
     def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
         """See `ports.Topics`."""
+        # A topic may be in another region than the deployment.
+        region = topic_arn.split(":")[3] if topic_arn.count(":") == 5 else scope.region
         try:
-            client: Any = boto3.session.Session().client(
-                "sns",
-                # A topic may be in another region than the deployment.
-                region_name=topic_arn.split(":")[3] if topic_arn.count(":") == 5 else scope.region,
-                endpoint_url=self._endpoint_url,
-                config=Config(connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"total_max_attempts": 1}),
-            )
+            client = self._clients.client("sns", Scope(scope.account, region))
             client.publish(TopicArn=topic_arn, Subject=subject, Message=message)
         except ClientError as error:
             said = error.response["Error"]
@@ -47,7 +40,7 @@ class SnsTopics:
 class AppriseTopics:
     """Topics whose subscribers are Apprise URLs: mail, chat, web hooks and a hundred others."""
 
-    def __init__(self, urls: Mapping[str, Sequence[str]], *, otherwise: Topics | None) -> None:
+    def __init__(self, urls: Mapping[str, Sequence[str]], *, otherwise: Topics) -> None:
         """`urls` by topic ARN; topics that it does not have are `otherwise`'s."""
         self._urls = urls
         self._otherwise = otherwise
@@ -56,11 +49,6 @@ class AppriseTopics:
         """See `ports.Topics`. Those who got it get it again when another one could not be reached."""
         urls = self._urls.get(topic_arn)
         if urls is None:
-            if self._otherwise is None:
-                raise PermanentError(
-                    f"nobody is subscribed to {topic_arn}: name it in the --topics file, or start the server with"
-                    " --sns aws"
-                )
             self._otherwise.publish(scope, topic_arn, subject=subject, message=message)
             return
         # A fifth of a second and many modules: only for who uses it.

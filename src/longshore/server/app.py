@@ -95,7 +95,8 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     bundles = outside.bundles(settings, store, settings.url(port))
     box = onebox.build(settings.data_dir / data_dir.ONEBOX)
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
-    alarms = outside.alarms(settings)
+    aws = outside.clients(settings, store, settings.url(port))
+    alarms = outside.alarms(settings, aws)
     endpoint = Endpoint(
         [
             services.codedeploy_service(store, settings.limits, page_secret.encode()),
@@ -136,7 +137,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         hook_logs=logs,
         onebox=box,
         engine=engine,
-        messenger=Messenger(store, outside.topics(settings)),
+        messenger=Messenger(store, outside.topics(settings, aws)),
         retention=Retention(store, settings.keep_deployments) if settings.keep_deployments else None,
         readiness=readiness,
         refusals=refusals,

@@ -6,6 +6,7 @@ import time
 
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.bundles import S3Bundles
+from longshore.providers.clients import Clients
 from longshore.providers.ports import Alarms
 from longshore.providers.topics import AppriseTopics, SnsTopics
 from longshore.server import credentials
@@ -31,13 +32,24 @@ def _own_key(store: Store, account: str) -> tuple[str, str]:
     return key.access_key_id, key.secret_access_key
 
 
-def topics(settings: Settings) -> AppriseTopics:
-    sns = None if settings.sns is None else SnsTopics(settings.sns or None)
-    return AppriseTopics(settings.topics, otherwise=sns)
+def clients(settings: Settings, store: Store, local_url: str) -> Clients:
+    """Of the services that the engine calls: `--aws-endpoint`."""
+    match settings.aws_endpoint:
+        case "onebox":
+            # As for bundles: our own socket, and a key that may do what the control plane needs and nothing else.
+            return Clients(endpoint_url=local_url, keys=lambda account: _own_key(store, account), verify=False)
+        case "aws":
+            return Clients(endpoint_url=None)
+        case url:
+            return Clients(endpoint_url=url)
 
 
-def alarms(settings: Settings) -> SeveralAlarms:
-    return SeveralAlarms([_alarms_at(source) for source in settings.alarms])
+def topics(settings: Settings, aws: Clients) -> AppriseTopics:
+    return AppriseTopics(settings.topics, otherwise=SnsTopics(aws))
+
+
+def alarms(settings: Settings, aws: Clients) -> SeveralAlarms:
+    return SeveralAlarms([CloudWatchAlarms(aws), *map(_alarms_at, settings.alarms)])
 
 
 def _alarms_at(source: AlarmSource) -> Alarms:
@@ -46,5 +58,3 @@ def _alarms_at(source: AlarmSource) -> Alarms:
             return PrometheusAlarms(source.url)
         case AlarmKind.ALERTMANAGER:
             return AlertmanagerAlarms(source.url)
-        case AlarmKind.CLOUDWATCH:
-            return CloudWatchAlarms(source.url or None)

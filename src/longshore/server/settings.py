@@ -21,11 +21,10 @@ class SettingsError(Exception):
 
 
 class AlarmKind(StrEnum):
-    """What has alarms."""
+    """What has alarms, beside CloudWatch."""
 
     PROMETHEUS = "prometheus"
     ALERTMANAGER = "alertmanager"
-    CLOUDWATCH = "cloudwatch"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class AlarmSource:
     """A place where alarms are."""
 
     kind: AlarmKind
-    #: Of CloudWatch "" means AWS's own.
     url: str
 
 
@@ -66,10 +64,11 @@ class Settings:
     log_level: LogLevel = LogLevel.INFO
     #: How long deployments are kept after they have ended, seconds; None: for ever.
     keep_deployments: float | None = None
-    #: Where alarms are looked for.
+    #: Where EC2, Auto Scaling, ELB, CloudWatch, SNS and EventBridge are: "onebox" for the ones that this server brings,
+    #: "aws", or the URL of what speaks their APIs.
+    aws_endpoint: str = "onebox"
+    #: Where alarms are looked for, beside CloudWatch.
     alarms: tuple[AlarmSource, ...] = ()
-    #: Where SNS is: "" for AWS's own, None for nowhere.
-    sns: str | None = None
     #: Apprise URLs of subscribers, by topic ARN.
     topics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -80,6 +79,11 @@ class Settings:
             raise SettingsError("TLS needs both a certificate and its key: give --tls-cert and --tls-key together.")
         if self.s3_endpoint not in (None, "aws") and not str(self.s3_endpoint).startswith(("http://", "https://")):
             raise SettingsError(f"--s3-endpoint takes the URL of an S3, or aws, and not {self.s3_endpoint!r}.")
+        if self.aws_endpoint not in ("onebox", "aws") and not _is_http(self.aws_endpoint):
+            raise SettingsError(
+                "--aws-endpoint takes onebox, aws, or the URL of what speaks AWS's APIs,"
+                f" and not {self.aws_endpoint!r}."
+            )
         if not (self.is_loopback or self.tls_cert or self.insecure):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, and without TLS everybody on the way can read and "
@@ -135,22 +139,14 @@ def parse_alarms(text: str) -> AlarmSource:
     except ValueError:
         kinds = ", ".join(AlarmKind)
         raise SettingsError(f"--alarms takes SOURCE=URL, where SOURCE is one of {kinds}, and not {text!r}.") from None
-    if kind is AlarmKind.CLOUDWATCH and url == "aws":
-        return AlarmSource(kind, "")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_http(url):
         raise SettingsError(f"--alarms {kind}= wants an address, as in http://127.0.0.1:9090, and not {url!r}.")
     return AlarmSource(kind, url)
 
 
-def parse_sns(text: str) -> str:
-    """Read ``aws`` or a URL; raises SettingsError."""
-    if text == "aws":
-        return ""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"--sns takes aws, or the address of what speaks SNS's API, and not {text!r}.")
-    return text
+def _is_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def read_topics(path: Path) -> dict[str, list[str]]:

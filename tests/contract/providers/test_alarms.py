@@ -12,7 +12,8 @@ from moto.server import ThreadedMotoServer
 from longshore.domain.alarms import AlarmState
 from longshore.domain.ids import Scope
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
-from longshore.providers.ports import PermanentError, TransientError
+from longshore.providers.clients import Clients
+from longshore.providers.ports import TransientError
 from tests.acceptance.world import wait_until
 from tests.prometheus import ALERT, Shop, alertmanager, need_programs, prometheus
 
@@ -73,7 +74,7 @@ def test_alarms_of_cloudwatch() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
             patch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-            found = CloudWatchAlarms(url).states(SCOPE, ["errors", "latency", "unknown"])
+            found = CloudWatchAlarms(Clients(endpoint_url=url)).states(SCOPE, ["errors", "latency", "unknown"])
         assert found["latency"] is AlarmState.ALARM
         assert found["errors"] is not AlarmState.ALARM
         assert "unknown" not in found
@@ -87,8 +88,3 @@ def test_a_source_that_is_away_may_come_back(source: PrometheusAlarms | Alertman
         source.states(SCOPE, ["errors"])
     with pytest.raises(TransientError):
         SeveralAlarms([source]).states(SCOPE, ["errors"])
-
-
-def test_without_any_source_it_says_what_to_do() -> None:
-    with pytest.raises(PermanentError, match="--alarms prometheus=URL"):
-        SeveralAlarms([]).states(SCOPE, ["errors"])
