@@ -198,7 +198,7 @@ async def _answer_once(peer: Peer, request: bytes) -> None:
 def _longshore(stack: contextlib.ExitStack, directory: Path, *options: str) -> Peer:
     directory.mkdir()
     limits = ("--limit", "active-deployments=1000000")
-    server = stack.enter_context(setting.server(directory, *limits, *options))
+    server = stack.enter_context(setting.server(directory, *limits, *options, embedded=not options))
     address = urlsplit(server.url)
     signer = Signer(
         host=address.netloc,

@@ -62,7 +62,7 @@ def benchmark() -> Report:
     """Measure everything, one after the other."""
     with setting.ground() as ground:
         report.note("starting a server, enrolling an agent")
-        with setting.server(ground) as server:
+        with setting.server(ground, embedded=True) as server:
             command = _enrolled(server, ground / "plain", "plain")
             first_polls = _first_polls(command, ground / "plain")
             with _agent(command, ground / "plain") as agent:
@@ -75,7 +75,7 @@ def benchmark() -> Report:
         certificate = _certificate(ground)
         tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
         os.environ["AWS_CA_BUNDLE"] = str(certificate[0])
-        with setting.server(ground / "tls", *tls) as server:
+        with setting.server(ground / "tls", *tls, embedded=True) as server:
             command = _enrolled(server, ground / "tls", "tls")
             with _agent(command, ground / "tls") as agent:
                 idle_tls = _resident(agent)

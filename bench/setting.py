@@ -29,6 +29,7 @@ from longshore import models
 _PREFIX = "longshore-bench-"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
+_DATABASE = "LONGSHORE_DATABASE_URL"
 BUCKET = "bench"
 
 
@@ -82,8 +83,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(directory: Path, *options: str) -> Iterator[Server]:
-    """A server whose data is in `directory`; `options` are further words of its command line."""
+def server(directory: Path, *options: str, embedded: bool = False) -> Iterator[Server]:
+    """A server whose data is in `directory`; `options` are further words of its command line.
+
+    LONGSHORE_DATABASE_URL, where it is set, names its database, unless it is to be the `embedded` one.
+    """
     argv = [
         program("longshore"),
         "server",
@@ -96,7 +100,8 @@ def server(directory: Path, *options: str) -> Iterator[Server]:
         *options,
     ]
     said = directory / "server.out"
-    with process(argv, output=said) as running:
+    database = {} if embedded else {name: os.environ[name] for name in (_DATABASE,) if name in os.environ}
+    with process(argv, output=said, environ=environment() | database) as running:
         exports = _exports(running, said)
         owner = configparser.ConfigParser(interpolation=None)
         owner.read(exports["AWS_SHARED_CREDENTIALS_FILE"])
@@ -110,11 +115,18 @@ def server(directory: Path, *options: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def process(argv: list[str], *, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    argv: list[str], *, output: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is stopped at the end; what it says is in `output`, and beside it with the ending `.err`."""
     with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
         running = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment(), start_new_session=True
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=environment() if environ is None else environ,
+            start_new_session=True,
         )
     try:
         yield running
