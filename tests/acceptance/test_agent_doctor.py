@@ -260,7 +260,16 @@ def test_a_host_that_no_group_means_or_that_is_not_registered(host: Settings, sh
     )
     shop = Shop(shared_plane, f"of-{name}")
     deploy.add_tags_to_on_premises_instances(instanceNames=[name], tags=[{"Key": "app", "Value": shop.name}])
+    # More groups that come before it and mean nobody than one call looks through.
+    deploy.create_application(applicationName=f"before-{name}")
+    for number in range(260):
+        deploy.create_deployment_group(
+            applicationName=f"before-{name}",
+            deploymentGroupName=f"group-{number}",
+            serviceRoleArn="arn:aws:iam::000000000000:role/deploy",
+        )
     assert said(host.but(), "groups") == (OK, f"It has app={shop.name}, and is in {shop.name}/prod. ")
+    deploy.delete_application(applicationName=f"before-{name}")
     assert said(host.but(region="eu-west-1"), "registration")[0] is FAILED
     deploy.deregister_on_premises_instance(instanceName=name)
     found = said(host.but(), "registration")

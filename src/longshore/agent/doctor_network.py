@@ -21,6 +21,8 @@ from longshore.agent.wire import OUR_SERVICE, OUR_TARGET, SKEW_SECONDS, Client, 
 #: What servers bear with.
 _WORST_SKEW = 300.0
 _SOON = 14 * 86400.0
+#: Groups that are worth telling, and calls after the first that looking for them may take.
+_MOST_GROUPS, _MOST_CALLS = 100, 100
 #: Of the certificate's verification (openssl-verification-options(1)).
 _NOT_YET, _EXPIRED, _OTHER_NAME = 9, 10, 62
 
@@ -138,7 +140,7 @@ def itself(config: Config, remembered_signer: bytes | None) -> Iterator[Finding]
     )
     try:
         with closing(client):
-            answer = client.call("GetHost", {})
+            answer = _described(client)
     except WireError as error:
         yield refused(config, error)
         return
@@ -147,6 +149,19 @@ def itself(config: Config, remembered_signer: bytes | None) -> Iterator[Finding]
     if answer.get("instanceName"):
         yield in_groups(answer)
     yield signed(config, answer, remembered_signer)
+
+
+def _described(client: Client) -> dict[str, Any]:
+    """What the control plane says of this host. It looks through so many groups a call; we ask for as many as are
+    worth reading."""
+    answer = client.call("GetHost", {})
+    groups = list(answer.get("deploymentGroups") or ())
+    for _ in range(_MOST_CALLS):
+        if len(groups) >= _MOST_GROUPS or not (token := answer.get("nextToken")):
+            break
+        answer = client.call("GetHost", {"nextToken": token})
+        groups += answer.get("deploymentGroups") or ()
+    return answer | {"deploymentGroups": groups[:_MOST_GROUPS]}
 
 
 def refused(config: Config, error: WireError) -> Finding:

@@ -13,7 +13,7 @@ from longshore.domain.ids import Scope, new_id
 from longshore.store import resource_tags
 from longshore.store.database import Transaction, from_json
 from longshore.store.deployments import ask_to_stop
-from longshore.store.tables import applications, deployment_groups, deployments
+from longshore.store.tables import deployment_groups, deployments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,16 +98,23 @@ def names(tx: Transaction, application_id: str, *, after: str | None, count: int
     return list(tx.execute(query).scalars())
 
 
-def documents(tx: Transaction, scope: Scope, *, count: int) -> list[tuple[str, str, dict[str, Any]]]:
-    """Application, name and document of the scope's groups, by these names, `count` at most."""
-    query = (
-        select(applications.c.name, deployment_groups.c.name, deployment_groups.c.document)
-        .join_from(deployment_groups, applications, applications.c.id == deployment_groups.c.application_id)
-        .where(deployment_groups.c.account == scope.account, deployment_groups.c.region == scope.region)
-        .order_by(applications.c.name, deployment_groups.c.name)
-        .limit(count)
-    )
-    return [(row[0], row[1], row[2]) for row in tx.execute(query)]
+_DOCUMENTS = (
+    "SELECT a.name, g.name, g.document FROM applications a JOIN deployment_groups g ON g.application_id = a.id"
+    " WHERE a.account = ? AND a.region = ?"
+)
+
+
+def documents(
+    tx: Transaction, scope: Scope, *, after: tuple[str, str] | None, count: int
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """Application, name and document of the scope's groups, by these names, `count` at most, after a position."""
+    application, name = after or ("", "")
+    found: list[Any] = []
+    # The rest of the application that the position is in, then those that follow: an index can be entered at each.
+    for where, values in (("a.name = ? AND g.name > ?", (application, name)), ("a.name > ?", (application,))):
+        query = f"{_DOCUMENTS} AND {where} ORDER BY a.name, g.name LIMIT ?"
+        found += tx.hot(query, (scope.account, scope.region, *values, count - len(found))).fetchall()
+    return [(row[0], row[1], from_json(row[2])) for row in found]
 
 
 def ids(tx: Transaction, application_id: str) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, insert
 
 from longshore.domain.ids import Scope
 from longshore.domain.revision import identity
-from longshore.store import deployments, tables
+from longshore.store import deployment_groups, deployments, tables
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.wakeup import Wakeup
 from tests.contract.wire.plane import Plane, plane
@@ -206,6 +206,18 @@ def test_the_last_page_costs_what_the_first_does(
         most, pages, token = max(most, steps.taken), pages + 1, answer.document.get("nextToken")
     assert pages > 40
     assert most < MOST_STEPS
+
+
+@pytest.mark.parametrize("after", [None, ("app-00000", "group-00000"), ("app-00000", "group-19000"), ("app-10000", "")])
+def test_what_a_host_may_ask_for_walks_no_further_than_it_is_answered(
+    big: Plane, steps: Steps, after: tuple[str, str] | None
+) -> None:
+    store = big.control.store
+    steps.taken = 0
+    found = store.read(lambda tx: deployment_groups.documents(tx, HERE, after=after, count=250))
+    assert steps.taken < (MOST_STEPS if found else 10 * ROWS)
+    assert found == sorted(found, key=lambda row: row[:2])
+    assert len(found) == (0 if after and after[0] != "app-00000" else 250)
 
 
 @pytest.mark.parametrize("group_id", [None, "a-group"])

@@ -19,7 +19,7 @@ OPERATIONS: Final = (
 PREFIX: Final = "codedeploy-commands-secure"
 
 #: What a host does in our own service.
-OURS: Final = ("PutHookLog",)
+OURS: Final = ("PutHookLog", "GetHost")
 
 
 def action_of(service: str, operation: str) -> str | None:

@@ -147,8 +147,6 @@ LONGSHORE: Final[Table] = {
     "RevokeEnrollmentToken": (Need(actions=("longshore:RevokeEnrollmentToken",), find=everything),),
     # Whoever signs with a token; the token itself says what it is good for.
     "EnrollHost": (),
-    # Whoever asks, asks about itself.
-    "GetHost": (),
     "ListAuditRecords": (Need(actions=("longshore:ListAuditRecords",), find=everything),),
     "DeleteAccessKey": (Need(actions=("iam:DeleteAccessKey",), find=lambda asked: _holder(asked, "accessKeyId")),),
 }
