@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote_plus
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
@@ -64,11 +64,17 @@ class AwsQuery(Protocol):
 
     name = "query"
     methods = frozenset({"POST", "GET"})
+    #: What the endpoint and authentication raise, in this protocol's words: code and HTTP status.
+    common: ClassVar[Mapping[str, tuple[str, int]]] = _COMMON
 
     def __init__(self, services: Iterable[Service]) -> None:
         super().__init__(services)
         self._by_signing_name = {name: service for service in self.services for name in service.signing_names}
-        self._plans = PlansByService(self.services, Decoders, Encoders)
+        self._plans = self.plans()
+
+    def plans(self) -> PlansByService:
+        """What reads the inputs and writes the outputs."""
+        return PlansByService(self.services, Decoders, Encoders)
 
     def is_in(self, headers: Mapping[str, str], query: str) -> bool:
         return headers.get("content-type", "").startswith(_FORM) or _action(query) != ""
@@ -100,15 +106,9 @@ class AwsQuery(Protocol):
     def codec(self, service: Service, operation: OperationModel) -> Codec:
         decode = self._plans.decoder(service, operation)
         encode = self._plans.encoder(service, operation)
-        name, namespace = operation.name, _namespace(operation)
-        wrapper = operation.output_shape.serialization.get("resultWrapper") if operation.output_shape else None
 
         def write(output: Mapping[str, Any], request_id: str) -> bytes:
-            result = encode(output) or ""
-            if wrapper:
-                result = _element(wrapper, result)
-            metadata = _element("ResponseMetadata", _element("RequestId", request_id))
-            return f"<{name}Response{namespace}>{result}{metadata}</{name}Response>\n".encode()
+            return self.document(operation, encode(output) or "", request_id).encode()
 
         return Codec(
             decode=lambda request: decode(parse(_parameters(request))),
@@ -118,33 +118,41 @@ class AwsQuery(Protocol):
         )
 
     def error(self, error: AwsError, request_id: str, operation: OperationModel | None) -> Answer:
-        code, status = _as_modelled(error, operation)
-        inside = "".join(
-            (
-                _element("Type", "Sender" if status < 500 else "Receiver"),
-                _element("Code", _escaped(code)),
-                _element("Message", _escaped(error.message)),
-            )
-        )
-        namespace = _namespace(operation) if operation is not None else ""
-        parts = _element("Error", inside) + _element("RequestId", request_id)
-        return Answer(status, _XML, f"<ErrorResponse{namespace}>{parts}</ErrorResponse>\n".encode())
+        code, status = self._as_modelled(error, operation)
+        inside = element("Code", escaped(code)) + element("Message", escaped(error.message))
+        return Answer(status, _XML, self.error_document(inside, status, request_id, operation).encode())
+
+    def document(self, operation: OperationModel, result: str, request_id: str) -> str:
+        """The answer that says this result."""
+        wrapper = operation.output_shape.serialization.get("resultWrapper") if operation.output_shape else None
+        if wrapper:
+            result = element(wrapper, result)
+        name = operation.name
+        metadata = element("ResponseMetadata", element("RequestId", request_id))
+        return f"<{name}Response{namespace(operation)}>{result}{metadata}</{name}Response>\n"
+
+    def error_document(self, inside: str, status: int, request_id: str, operation: OperationModel | None) -> str:
+        """The answer that says an error; `inside` are its code and message."""
+        blamed = element("Type", "Sender" if status < 500 else "Receiver")
+        parts = element("Error", blamed + inside) + element("RequestId", request_id)
+        space = namespace(operation) if operation is not None else ""
+        return f"<ErrorResponse{space}>{parts}</ErrorResponse>\n"
+
+    def _as_modelled(self, error: AwsError, operation: OperationModel | None) -> tuple[str, int]:
+        """Code and status of an error: what the model says of an exception of that name, else what is common.
+
+        Models of this protocol name an exception ``NoSuchEntityException`` and say that its code is ``NoSuchEntity``.
+        """
+        for shape in operation.error_shapes if operation is not None else ():
+            said = shape.metadata.get("error", {})
+            if error.code in (shape.name, said.get("code")):
+                return said.get("code", shape.name), said.get("httpStatusCode", error.status)
+        return self.common.get(error.code, (error.code, error.status))
 
 
-def _as_modelled(error: AwsError, operation: OperationModel | None) -> tuple[str, int]:
-    """Code and status of an error: what the model says of an exception of that name, else what is common to services.
-
-    Models of this protocol name an exception ``NoSuchEntityException`` and say that its code is ``NoSuchEntity``.
-    """
-    for shape in operation.error_shapes if operation is not None else ():
-        said = shape.metadata.get("error", {})
-        if error.code in (shape.name, said.get("code")):
-            return said.get("code", shape.name), said.get("httpStatusCode", error.status)
-    return _COMMON.get(error.code, (error.code, error.status))
-
-
-def _namespace(operation: OperationModel) -> str:
-    return f' xmlns="{_escaped(operation.metadata["xmlNamespace"])}"' if "xmlNamespace" in operation.metadata else ""
+def namespace(operation: OperationModel) -> str:
+    """The attribute of the outermost element that names its namespace; "" for a service that has none."""
+    return f' xmlns="{escaped(operation.metadata["xmlNamespace"])}"' if "xmlNamespace" in operation.metadata else ""
 
 
 def _parameter(name: str) -> re.Pattern[str]:
@@ -199,8 +207,16 @@ def parse(form: str) -> dict[str, Any]:
 class Decoders(Plans[Any]):
     """Plans from the tree of parameters to Python values. They raise MalformedError with the path of what is wrong."""
 
+    def name_in(self, shape: Shape, member: str) -> str:
+        """What a member is called in requests."""
+        return _name_in(shape, member)
+
+    def between(self, shape: ListShape) -> str | None:
+        """What stands between the name of a list and the numbers of its items."""
+        return None if _is_flat(shape) else shape.member.serialization.get("name", "member")
+
     def structure(self, shape: StructureShape, members: Mapping[str, Plan]) -> Plan:
-        wanted = [(_name_in(shape.members[name], name), name, decode) for name, decode in members.items()]
+        wanted = [(self.name_in(shape.members[name], name), name, decode) for name, decode in members.items()]
 
         def decode_structure(node: Any) -> dict[str, Any]:
             values = {}
@@ -217,7 +233,7 @@ class Decoders(Plans[Any]):
         return decode_structure
 
     def list(self, shape: ListShape, member: Plan) -> Plan:
-        between = None if _is_flat(shape) else shape.member.serialization.get("name", "member")
+        between = self.between(shape)
 
         def decode_list(node: Any) -> list[Any]:
             values: list[Any] = []
@@ -389,21 +405,21 @@ class Encoders(Plans[Any]):
         if _is_flat(shape):
             return lambda value: [member(item) for item in value]
         name = shape.member.serialization.get("name", "member")
-        return lambda value: "".join(_element(name, member(item)) for item in value)
+        return lambda value: "".join(element(name, member(item)) for item in value)
 
     def map(self, shape: MapShape, key: Plan, value: Plan) -> Plan:
         key_name, value_name = _names_of_entry(shape)
 
         def entries(values: Any) -> list[str]:
             return [
-                _element(key_name, key(name)) + _element(value_name, value(item))
+                element(key_name, key(name)) + element(value_name, value(item))
                 for name, item in values.items()
                 if item is not None
             ]
 
         if _is_flat(shape):
             return entries
-        return lambda values: "".join(_element("entry", entry) for entry in entries(values))
+        return lambda values: "".join(element("entry", entry) for entry in entries(values))
 
     def scalar(self, shape: Shape) -> Plan:
         write, types = _SCALAR_ENCODERS[shape.type_name]
@@ -421,15 +437,16 @@ def _within(shape: Shape, member: str, encode: Plan) -> Plan:
     """The plan of a member: its element around what is in it, or one around each item of a flat list or map."""
     name = _name_in(shape, member)
     if _is_flat(shape):
-        return lambda value: "".join(_element(name, item) for item in encode(value))
-    return lambda value: _element(name, encode(value))
+        return lambda value: "".join(element(name, item) for item in encode(value))
+    return lambda value: element(name, encode(value))
 
 
-def _element(name: str, inside: str) -> str:
+def element(name: str, inside: str) -> str:
+    """An element of XML; `inside` is XML too."""
     return f"<{name}>{inside}</{name}>" if inside else f"<{name}/>"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A text as XML has it. What XML cannot say becomes U+FFFD; a carriage return must be escaped to stay one."""
     if _SPECIAL.search(text) is None:
         return text
@@ -467,8 +484,8 @@ def _encode_blob(value: bytes) -> str:
 _NUMBERS = (int, float)
 
 _SCALAR_ENCODERS: Mapping[str, tuple[Plan, type | tuple[type, ...]]] = {
-    "string": (_escaped, str),
-    "character": (_escaped, str),
+    "string": (escaped, str),
+    "character": (escaped, str),
     "boolean": (_encode_boolean, bool),
     "byte": (_encode_integer, int),
     "short": (_encode_integer, int),

@@ -21,6 +21,7 @@ from botocore.model import OperationModel
 from longshore.wire.aws_json import AwsJson
 from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
+from longshore.wire.ec2_query import Ec2Query
 from longshore.wire.protocol import Answer, Codec, MalformedError, Protocol, Request
 from longshore.wire.rpc_v2_cbor import RpcV2Cbor
 from longshore.wire.service import Answered, Authorizer, AwsError, Call, Caller, Handler, Observer, Service
@@ -123,7 +124,13 @@ class Endpoint:
         self._observer = observer or Observer()
         self._passing = passing
         self._json = AwsJson(services)
-        self._protocols: tuple[Protocol, ...] = (RpcV2Cbor(services), self._json, AwsQuery(services))
+        # EC2's is told from the other query protocol by what a request is signed for.
+        self._protocols: tuple[Protocol, ...] = (
+            RpcV2Cbor(services),
+            self._json,
+            Ec2Query(services),
+            AwsQuery(services),
+        )
         self._checks = {service.model.service_name: Checks(service.overlay) for service in services}
         #: By protocol and what that calls them, made ready as they are first called: most of a model lies idle.
         self._operations: dict[tuple[str, str], _Operation] = {}
@@ -143,7 +150,7 @@ class Endpoint:
             path = scope.get("raw_path") or scope["path"].encode()
             request = Request(scope["method"], path.decode("latin-1"), query, known.headers, await _read(receive))
             asked = protocol.asks_for(request)
-            known.operation = operation = self._operation(protocol, request.method, asked)
+            known.operation = operation = await self._operation(protocol, request.method, asked)
             answer = Answer(200, operation.codec.headers, await self._answer(known, operation, request, receive))
             if operation.model.name in operation.service.unrecorded:
                 await self._observer.changed(known.answered(200, None, self._now(), time.perf_counter() - began))
@@ -217,24 +224,28 @@ class Endpoint:
                 return protocol
         return self._json
 
-    def _operation(self, protocol: Protocol, method: str, asked: str) -> _Operation:
+    async def _operation(self, protocol: Protocol, method: str, asked: str) -> _Operation:
         """The operation asked for, planned on first use; unknown ones are never remembered."""
         operation = self._operations.get((protocol.name, asked))
         if operation is None:
-            service, model = protocol.find(asked)
-            inputs = model.input_shape
-            operation = _Operation(
-                service=service,
-                model=model,
-                handler=service.handlers.get(model.name),
-                waits=model.name in service.waits,
-                codec=protocol.codec(service, model),
-                check=self._checks[service.model.service_name].plan(inputs) if inputs is not None else anything_goes,
-            )
+            # It may take the reading of a large model: EC2's is 60 ms.
+            operation = await asyncio.to_thread(self._plan, protocol, asked)
             self._operations[protocol.name, asked] = operation
         if method not in protocol.methods:
             raise AwsError("UnknownOperationException", f"{asked[:200]} is not called with {method[:20]}.", 405)
         return operation
+
+    def _plan(self, protocol: Protocol, asked: str) -> _Operation:
+        service, model = protocol.find(asked)
+        inputs = model.input_shape
+        return _Operation(
+            service=service,
+            model=model,
+            handler=service.handlers.get(model.name),
+            waits=model.name in service.waits,
+            codec=protocol.codec(service, model),
+            check=self._checks[service.model.service_name].plan(inputs) if inputs is not None else anything_goes,
+        )
 
 
 def _peer(scope: Scope) -> str:

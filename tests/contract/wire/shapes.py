@@ -66,6 +66,7 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "timestamp": st.integers(0, 4_000_000_000_000).map(lambda milliseconds: milliseconds / 1000),
     "blob": st.binary(max_size=20),
     "double": st.floats(allow_nan=False, allow_infinity=False),
+    "float": st.floats(allow_nan=False, allow_infinity=False),
 }
 
 
@@ -96,6 +97,7 @@ _AWKWARD: dict[str, Any] = {
     "timestamp": 1446744188.711,
     "blob": bytes(range(256)),
     "double": 1e-300,
+    "float": 1e-300,
 }
 _EMPTY: dict[str, Any] = {
     "string": "",
@@ -105,6 +107,7 @@ _EMPTY: dict[str, Any] = {
     "timestamp": 0.0,
     "blob": b"",
     "double": 0.0,
+    "float": 0.0,
 }
 _HUGE: dict[str, Any] = {
     "string": "x\u00e4" * 20_000,
@@ -115,6 +118,7 @@ _HUGE: dict[str, Any] = {
     "timestamp": 253_402_300_799.0,
     "blob": b"\xff\x00" * 50_000,
     "double": 1.7976931348623157e308,
+    "float": 1.7976931348623157e308,
 }
 
 
