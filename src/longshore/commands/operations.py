@@ -130,7 +130,7 @@ def _told(tx: Transaction, deployment_id: str) -> dict[str, Any]:
 def _report(
     tx: Transaction, call: Call, command: HostCommand, report: Report, *, keeps_log: bool = False
 ) -> Target | None:
-    """Apply a report to its host's row; wakes the deployment only when the host has ended."""
+    """Apply a report to its host's row; wakes the deployment only when the host goes no further alone."""
     target = targets.progress(tx, command.deployment_id, command.target_id, host=host_of(call))
     if target is None:
         return None
@@ -139,7 +139,7 @@ def _report(
         targets.save_progress(tx, command.deployment_id, command.target_id, moved, call.now)
         if keeps_log and report.outcome is not None and report.outcome.log_tail:
             keep_end(tx, command, target.event.name, report.outcome.log_tail, call.now)
-        if moved.status.is_final:
+        if moved.awaits_engine:
             deployments.wake(tx, command.deployment_id, call.now)
     return moved
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -74,6 +75,15 @@ class ErrorCode(StrEnum):
     MANUAL_STOP = "MANUAL_STOP"
     TIMEOUT = "TIMEOUT"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    """How a deployment ends."""
+
+    status: DeploymentStatus
+    code: ErrorCode | None = None
+    message: str | None = None
 
 
 class ScriptCode(StrEnum):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, EventStatus, ScriptCode, TargetStatus
-from longshore.domain.lifecycle import FORGIVABLE
+from longshore.domain.lifecycle import BLUE_GREEN, ENGINES, FORGIVABLE, Label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,13 @@ class CommandState(StrEnum):
     READY = "ready"
     #: Acknowledged by the agent; never offered again (agent.md 1.4.10).
     RUNNING = "running"
+    #: None for the agent: the engine carries the event out, and says by `settle` how that went.
+    ENGINE = "engine"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the host's agent may report on it."""
+        return self in (CommandState.READY, CommandState.RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +72,17 @@ class Target:
     halted: bool = False
     #: `ignoreApplicationStopFailures` of the deployment (S6.15).
     forgives_stop_failures: bool = False
+    #: Its side in a blue/green deployment.
+    label: Label | None = None
 
     @property
     def event(self) -> LifecycleEvent:
         return self.events[self.position]
+
+    @property
+    def awaits_engine(self) -> bool:
+        """Whether it goes no further before the engine has looked at the deployment."""
+        return self.status.is_final or self.status is TargetStatus.READY or self.command is CommandState.ENGINE
 
     @property
     def seconds(self) -> float | None:
@@ -89,17 +103,18 @@ class Report:
     outcome: Diagnostics | None = None
 
 
-def begin(events: Sequence[str], *, forgives_stop_failures: bool = False) -> Target:
+def begin(events: Sequence[str], *, forgives_stop_failures: bool = False, label: Label | None = None) -> Target:
     """A target that has not been touched yet."""
     return Target(
         status=TargetStatus.PENDING,
         events=tuple(LifecycleEvent(name=name) for name in events),
         forgives_stop_failures=forgives_stop_failures,
+        label=label,
     )
 
 
 def start(target: Target, now: float) -> Target:
-    """Make the first event due; the agent has `START_TIMEOUT` to take it up."""
+    """Make its first event due, or the first after it got Ready; the agent has `START_TIMEOUT` to take it up."""
     return replace(
         target,
         status=TargetStatus.IN_PROGRESS,
@@ -110,7 +125,7 @@ def start(target: Target, now: float) -> Target:
 
 def advance(target: Target, report: Report, now: float) -> Target:
     """What a report makes of a target; the same target when the report is stale, repeated or somebody else's."""
-    if target.command is CommandState.NONE or report.position != target.position:
+    if not target.command.is_open or report.position != target.position:
         return target
     if target.halted and target.command is CommandState.READY:
         # Taken up after the stop: too late. Whoever stopped the deployment ends this host.
@@ -122,26 +137,39 @@ def advance(target: Target, report: Report, now: float) -> Target:
     return _finished(target, report.outcome, now)
 
 
+def settle(target: Target, outcome: Diagnostics, now: float) -> Target:
+    """What comes of an event that the engine has carried out; the same target when none of those is due."""
+    return _finished(target, outcome, now) if target.command is CommandState.ENGINE else target
+
+
 def lose(target: Target, now: float) -> Target:
-    """Fail a target whose agent gave no answer in time.
+    """Fail a target whose agent, or whose load balancer, gave no answer in time.
 
     An event that ran too long is Failed itself; one that never started leaves every event Skipped (S3.6).
     """
-    if target.command is CommandState.RUNNING:
-        too_long = Diagnostics(
-            error_code=ScriptCode.UNKNOWN_ERROR,
-            script_name="",
-            message=f"The lifecycle event did not finish within {RUN_TIMEOUT:.0f} seconds; the host went silent.",
-            log_tail="",
-        )
-        events = _with(target, _ended(target.event, EventStatus.FAILED, too_long, now))
-        return _end(target, events, TargetStatus.FAILED, now)
-    return _end(target, target.events, TargetStatus.FAILED, now)
+    match target.command:
+        case CommandState.RUNNING:
+            why = "the host went silent"
+        case CommandState.ENGINE:
+            why = "the load balancer did not follow"
+        case _:
+            return _end(target, target.events, TargetStatus.FAILED, now)
+    too_long = Diagnostics(
+        error_code=ScriptCode.UNKNOWN_ERROR,
+        script_name="",
+        message=f"The lifecycle event did not finish within {RUN_TIMEOUT:.0f} seconds; {why}.",
+        log_tail="",
+    )
+    events = _with(target, _ended(target.event, EventStatus.FAILED, too_long, now))
+    return _end(target, events, TargetStatus.FAILED, now)
 
 
 def skip(target: Target, now: float) -> Target:
-    """End a target that is not running anything, without an attempt at the rest (S3.5, S6.8)."""
-    return _end(target, target.events, TargetStatus.SKIPPED, now)
+    """End a target whose agent is not running anything, without an attempt at the rest (S3.5, S6.8)."""
+    events = target.events
+    if target.command is CommandState.ENGINE:
+        events = _with(target, replace(target.event, status=EventStatus.SKIPPED, end_time=now))
+    return _end(target, events, TargetStatus.SKIPPED, now)
 
 
 def _acknowledged(target: Target, attempt: str, now: float) -> Target:
@@ -167,14 +195,19 @@ def _finished(target: Target, outcome: Diagnostics, now: float) -> Target:
         return _end(target, events, TargetStatus.SUCCEEDED, now)
     if target.halted:
         return _end(target, events, TargetStatus.SKIPPED, now)
-    return replace(
-        target,
-        events=events,
-        position=target.position + 1,
-        command=CommandState.READY,
-        attempt="",
-        deadline=now + START_TIMEOUT,
-    )
+    return _next(replace(target, events=events, position=target.position + 1, attempt=""), now)
+
+
+def _next(target: Target, now: float) -> Target:
+    """Make the event at its position due, for whoever carries it out."""
+    if target.label is Label.GREEN and target.position == _READY_AT:
+        # The revision is installed; traffic comes to the fleet as a whole (S3.10, S6.11).
+        return replace(target, status=TargetStatus.READY, command=CommandState.NONE, deadline=None)
+    if target.event.name in ENGINES:
+        event = replace(target.event, status=EventStatus.IN_PROGRESS, start_time=now)
+        deadline = now + RUN_TIMEOUT
+        return replace(target, events=_with(target, event), command=CommandState.ENGINE, deadline=deadline)
+    return replace(target, command=CommandState.READY, deadline=now + START_TIMEOUT)
 
 
 def _ended(event: LifecycleEvent, status: EventStatus, outcome: Diagnostics, now: float) -> LifecycleEvent:
@@ -186,6 +219,10 @@ def _ended(event: LifecycleEvent, status: EventStatus, outcome: Diagnostics, now
 def _with(target: Target, event: LifecycleEvent) -> tuple[LifecycleEvent, ...]:
     """The target's events, the current one replaced."""
     return (*target.events[: target.position], event, *target.events[target.position + 1 :])
+
+
+#: Where a replacement waits to be given traffic; nothing else has as many events with that label.
+_READY_AT = BLUE_GREEN[Label.GREEN].index("BeforeAllowTraffic")
 
 
 def _end(target: Target, events: tuple[LifecycleEvent, ...], status: TargetStatus, now: float) -> Target:

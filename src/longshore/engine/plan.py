@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from longshore.domain.bundle import BundleFacts
-from longshore.domain.deployment import DeploymentStatus, ErrorCode
+from longshore.domain.deployment import Finish
 from longshore.store.targets import NewTarget
 
 
@@ -19,15 +19,6 @@ class Begin:
     bundle: BundleFacts | None
     #: How many hosts all deployments of the account may have at once, these among them.
     account_limit: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finish:
-    """End the deployment."""
-
-    status: DeploymentStatus
-    code: ErrorCode | None = None
-    message: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

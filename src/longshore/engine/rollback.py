@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from longshore.domain.deployment import DeploymentStatus
+from longshore.domain.deployment import DeploymentStatus, Finish
 from longshore.domain.ids import new_deployment_id
 from longshore.domain.rollback import CREATOR, is_wanted
-from longshore.engine.plan import Finish
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.database import Transaction
 from longshore.store.deployment_groups import DeploymentGroup

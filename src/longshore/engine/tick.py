@@ -15,12 +15,13 @@ from longshore.domain.deployment import (
     DeploymentMode,
     DeploymentStatus,
     ErrorCode,
+    Finish,
     TargetStatus,
 )
 from longshore.domain.rollback import CREATOR
 from longshore.engine.alarms import LOOK_EVERY, AlarmWatch, Look
 from longshore.engine.apply import apply
-from longshore.engine.plan import Finish, Plan
+from longshore.engine.plan import Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe

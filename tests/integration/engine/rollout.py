@@ -221,7 +221,7 @@ class Rollout:
             moved = advance(target, Report(position=target.position, attempt=attempt, outcome=outcome), self.now)
             if moved is not target:
                 targets.save_progress(tx, self.deployment_id, name, moved, self.now)
-                if moved.status.is_final:
+                if moved.awaits_engine:
                     deployment_rows.wake(tx, self.deployment_id, self.now)
 
         self.store.write(work)

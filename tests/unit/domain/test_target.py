@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, EventStatus, ScriptCode, TargetStatus
-from longshore.domain.lifecycle import IN_PLACE
+from longshore.domain.lifecycle import BLUE_GREEN, IN_PLACE, Label
 from longshore.domain.target import (
     CommandState,
     Diagnostics,
@@ -17,6 +17,7 @@ from longshore.domain.target import (
     advance,
     begin,
     lose,
+    settle,
     skip,
     start,
 )
@@ -144,3 +145,29 @@ def test_any_reports_in_any_order_leave_a_sound_host(said: list[tuple[Report, in
         assert len(running) <= 1
         assert (target.deadline is None) == target.status.is_final
     assert skip(target, 99.0).status.is_final
+
+
+def test_a_replacement_waits_with_its_revision_installed_until_it_is_started_again() -> None:
+    """S3.10, S6.11: and its AllowTraffic is the engine's (S3.15)."""
+    target = start(begin(BLUE_GREEN[Label.GREEN], label=Label.GREEN), 0.0)
+    while target.status is TargetStatus.IN_PROGRESS:
+        target = finished(acknowledged(target))
+    assert (target.status, target.event.name, target.deadline) == (TargetStatus.READY, "BeforeAllowTraffic", None)
+    assert finished(target) is target
+    target = finished(acknowledged(start(target, 5.0)))
+    assert (target.command, target.event.name) == (CommandState.ENGINE, "AllowTraffic")
+    assert target.event.status is EventStatus.IN_PROGRESS
+    assert finished(target) is target
+    target = finished(acknowledged(settle(target, ended(), 6.0)))
+    assert target.status is TargetStatus.SUCCEEDED
+
+
+def test_an_original_only_loses_its_traffic() -> None:
+    """S3.11."""
+    target = finished(acknowledged(start(begin(BLUE_GREEN[Label.BLUE], label=Label.BLUE), 0.0)))
+    assert (target.command, target.event.name) == (CommandState.ENGINE, "BlockTraffic")
+    assert target.awaits_engine
+    lost = lose(target, RUN_TIMEOUT)
+    assert statuses(lost) == ["Succeeded", "Failed", "Skipped"]
+    stopped = skip(target, 3.0)
+    assert (stopped.status, statuses(stopped)) == (TargetStatus.SKIPPED, ["Succeeded", "Skipped", "Skipped"])

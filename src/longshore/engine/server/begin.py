@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from longshore.domain.bundle import BundleFacts
-from longshore.domain.deployment import DeploymentStatus
+from longshore.domain.deployment import DeploymentStatus, Finish
 from longshore.domain.health import Turn
 from longshore.domain.lifecycle import IN_PLACE
 from longshore.domain.lineup import Circumstances, Host, line_up
 from longshore.domain.target import begin as untouched
 from longshore.domain.target import skip
-from longshore.engine.plan import Begin, Finish, Plan
+from longshore.engine.plan import Begin, Plan
 from longshore.store.targets import NewTarget
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode
+from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
 from longshore.domain.health import Fleet, Verdict, judge, room
-from longshore.engine.plan import Finish, Plan
+from longshore.engine.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
