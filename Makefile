@@ -42,6 +42,7 @@ docs: $(READY) ## Write anew what the code says of itself in docs/: operations, 
 test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
 	@.ci/postgresql
 	@.ci/prometheus
+	@.ci/host-tools
 	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)
 
 check: $(READY) ## Lint, formatting, types, and who may import whom

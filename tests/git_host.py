@@ -1,9 +1,11 @@
-"""Git servers on loopback, with real repositories: `git http-backend` by HTTP, and `git daemon`."""
+"""Git servers on loopback, with real repositories: `git http-backend` by HTTP, `git daemon`, and `sshd`."""
 
 from __future__ import annotations
 
 import base64
+import getpass
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -169,3 +171,66 @@ class GitDaemon:
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+
+class SshHost:
+    """A real SSH server that lets the holders of known keys fetch by git, and nothing else."""
+
+    def __init__(self, folder: Path, repositories: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._authorized = folder / "authorized_keys"
+        self._authorized.touch()
+        #: Its public key, as a line of ssh_known_hosts has it.
+        self.key = new_ssh_key(folder / "host_key")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.url = f"ssh://{getpass.getuser()}@127.0.0.1:{self._port}{repositories}"
+        self.address = f"[127.0.0.1]:{self._port}"
+        sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        assert sshd
+        if os.geteuid() == 0:
+            # Where it puts those who have not yet shown who they are; its service would make it.
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        settings = {
+            "Port": self._port,
+            "ListenAddress": "127.0.0.1",
+            "HostKey": folder / "host_key",
+            "AuthorizedKeysFile": self._authorized,
+            "PidFile": "none",
+            "UsePAM": "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            # It would look at every directory above, and temporary ones are everybody's.
+            "StrictModes": "no",
+        }
+        (folder / "config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen([sshd, "-D", "-e", "-f", folder / "config"], stderr=log)
+        deadline = time.monotonic() + 15
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
+                return
+            assert self._process.poll() is None, self.log
+            assert time.monotonic() < deadline, "sshd does not start"
+            time.sleep(0.02)
+
+    def admit(self, public_key: str) -> None:
+        """Let the holder of this key fetch."""
+        allowed = 'command="git shell -c \\"$SSH_ORIGINAL_COMMAND\\"",restrict'
+        self._authorized.write_text(f"{allowed} {public_key}\n")
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+def new_ssh_key(path: Path) -> str:
+    """Make a key without a passphrase; its public half."""
+    made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+    subprocess.run(made, check=True, capture_output=True, timeout=30)
+    return path.with_suffix(".pub").read_text().strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, missing_tool
 from tests.bundle_host import Answer, Asked, BundleHost
-from tests.git_host import GitHost, Repository
+from tests.git_host import GitHost, Repository, SshHost, new_ssh_key
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "github_pat_of_octo_very_secret"
@@ -97,6 +99,46 @@ def test_a_commit_of_another_git_host_is_deployed_by_its_url(
         assert ended["status"] == "Succeeded", host.log
         assert ended["revision"]["gitHubLocation"] == {"repository": f"{git.url}/shop.git", "commitId": commit}
         assert host.view.written("/opt/shop/page").read_text() == "from git"
+    finally:
+        git.stop()
+
+
+def test_a_commit_comes_by_ssh_with_what_the_host_has(
+    tmp_path: Path, shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+) -> None:
+    """A real sshd. The host has to know its key, and it the host's; each is asked for where it is missing."""
+    if reason := missing_tool("sshd"):
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    (tmp_path / "repositories").mkdir()
+    repository = Repository(tmp_path / "repositories/shop.git")
+    revision = Revision(files={"page": "by ssh"}, install={"page": "/opt/shop"})
+    commit = repository.commit({path: content for path, content, _ in revision.entries()})
+    git = SshHost(tmp_path / "sshd", tmp_path / "repositories")
+    try:
+        [host] = hosts_of(shared_plane, views=True)
+        view = host.view
+        assert view is not None
+        shop = shop_of(shared_plane, [host])
+
+        def on_the_host(script: str, given: str) -> None:
+            command = view.command(["sh", "-euc", script])
+            subprocess.run(command, input=given, text=True, check=True, capture_output=True, timeout=30)
+
+        def refused() -> str:
+            ended = deploy(shared_plane, shop, f"{git.url}/shop.git", commit)
+            assert ended["status"] == "Failed"
+            return str(shop.failure(ended["deploymentId"], host.name)["message"])
+
+        assert "Put the git host's key into /etc/ssh/ssh_known_hosts" in refused()
+        on_the_host("mkdir -p /etc/ssh; cat >>/etc/ssh/ssh_known_hosts", f"{git.address} {git.key}\n")
+        assert "an SSH key that the git host knows" in refused()
+        git.admit(new_ssh_key(tmp_path / "key"))
+        store = "mkdir -pm 700 ~/.ssh; umask 077; cat >~/.ssh/id_ed25519"
+        on_the_host(store, (tmp_path / "key").read_text())
+        ended = deploy(shared_plane, shop, f"{git.url}/shop.git", commit)
+        assert ended["status"] == "Succeeded", host.log + git.log
+        assert view.written("/opt/shop/page").read_text() == "by ssh"
     finally:
         git.stop()
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,12 @@ BIN = Path(sys.executable).parent
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 FINAL = ("Succeeded", "Failed", "Stopped")
+
+
+def missing_tool(name: str) -> str | None:
+    """Why a test cannot be carried out; None: this machine has the program."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    return None if found else f"{name} is not on this machine; .ci/host-tools installs it"
 
 
 def wait_until(what: str, condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:

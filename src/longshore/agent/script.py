@@ -25,6 +25,7 @@ MAX_LINE_BYTES = 64 * 1024
 LAST_WORDS_SECONDS = 0.5
 #: For agents that are not root.
 SUDO = ("sudo", "-n")
+SUDO_SECONDS = 5.0
 NOT_ROOT = (
     "this agent is not root, and su then asks for a password: give the hook sudo: true, and this agent's user the right"
 )
@@ -52,6 +53,7 @@ class ScriptRun:
         self._log = log
         self._grace = grace
         self._uses_su = False
+        self._is_by_sudo = script.sudo and os.geteuid() != 0
         self._unfinished: dict[str, bytes] = {"stdout": b"", "stderr": b""}
 
     def run(self, observer: Observer) -> None:
@@ -79,12 +81,10 @@ class ScriptRun:
                 options = self._identity(user, environment)
         elif user and user != _own_name():
             # The official command line is `[sudo] su <user> -c <path>`; sudo -u needs no login shell.
-            self._uses_su = not self._script.sudo
-            command = (
-                ["su", user, "-c", shlex.quote(command[0])] if self._uses_su else [*SUDO, "-u", user, "--", *command]
-            )
-        elif self._script.sudo:
-            command = [*SUDO, "--", *command]
+            self._uses_su = not self._is_by_sudo
+            command = ["su", user, "-c", shlex.quote(command[0])] if self._uses_su else [*self._sudo(), *command]
+        elif self._is_by_sudo:
+            command = [*self._sudo(), *command]
         try:
             return self._spawn(command, environment, options)
         except OSError as error:
@@ -199,16 +199,38 @@ class ScriptRun:
                 Code.OUTPUT_LEFT_OPEN,
             )
         for sign, wait in ((signal.SIGTERM, self._grace), (signal.SIGKILL, 2.0)):
-            if not _signal_group(process.pid, sign):
+            if not self._signal(process.pid, sign):
                 break
             until = time.monotonic() + wait
             # Not the script alone: what it started gets the same time to end well.
-            while time.monotonic() < until and (process.poll() is None or _signal_group(process.pid, 0)):
+            while time.monotonic() < until and (process.poll() is None or _reaches(process.pid, 0)):
                 self._read_until(process, selector, min(until, time.monotonic() + 0.1))
                 if not selector.get_map():
                     time.sleep(0.02)
         self._flush()
-        raise self._failure(f"did not end within its timeout of {self._script.timeout} seconds", Code.SCRIPT_TIMED_OUT)
+        is_left = self._is_by_sudo and _reaches(process.pid, 0)
+        left = "; it still runs, since this agent's user may not end it" if is_left else ""
+        raise self._failure(
+            f"did not end within its timeout of {self._script.timeout} seconds{left}", Code.SCRIPT_TIMED_OUT
+        )
+
+    def _signal(self, leader: int, sign: signal.Signals) -> bool:
+        """Whether there is still somebody in the script's process group, who then has got the signal if it may be."""
+        if self._is_by_sudo:
+            # sudo passes a signal on to the script alone, and SIGKILL to nobody.
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(  # noqa: S603 - the system's own command
+                    [*self._sudo(), "kill", f"-{sign:d}", "--", f"-{leader}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    timeout=SUDO_SECONDS,
+                    check=False,
+                )
+        return _reaches(leader, sign)
+
+    def _sudo(self) -> list[str]:
+        return [*SUDO, *(["-u", self._script.runas] if self._script.runas else []), "--"]
 
     def _how_it_ended(self, status: int) -> str:
         if status > 0:
@@ -228,8 +250,8 @@ class ScriptRun:
         )
 
 
-def _signal_group(leader: int, sign: int) -> bool:
-    """Whether there is still somebody in the script's process group, who then has got the signal."""
+def _reaches(leader: int, sign: int) -> bool:
+    """Whether there is still somebody in the process group, who then has got the signal if it may be."""
     try:
         os.killpg(leader, sign)
     except ProcessLookupError:

@@ -242,4 +242,6 @@ def _advice(said: str) -> str:
         )
     if re.search(r"host key verification failed", said, re.IGNORECASE):
         return ". Put the git host's key into /etc/ssh/ssh_known_hosts"
+    if re.search(r"permission denied \(", said, re.IGNORECASE):
+        return ". Give this agent's user an SSH key that the git host knows"
     return ""
