@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -26,6 +27,7 @@ _OF_A_USER = 12 * _HOUR
 #: Characters of a session policy, white space left out.
 _MAX_SESSION_POLICY = 2048
 _MAX_POLICY_ARNS = 10
+_IS_CODEDEPLOY = re.compile(r"codedeploy(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?")
 #: What would change who the session is, or what it may do, and is not done.
 _NOT_DONE = ("Tags", "TransitiveTagKeys", "SerialNumber", "TokenCode", "SourceIdentity", "ProvidedContexts")
 
@@ -150,6 +152,9 @@ def _trust(key: Key, role: Principal, keys: Keys) -> str | None:
 def _how_named(key: Key, named: Principals | None) -> str | None:
     if named is None:
         return None
+    if key.kind is PrincipalKind.SERVICE:
+        # The control plane is CodeDeploy, and nobody else in the account.
+        return "itself" if named.everybody or any(map(_IS_CODEDEPLOY.fullmatch, named.services)) else None
     if named.everybody or {key.principal_arn, key.identity_arn} & named.arns:
         return "itself"
     return "account" if key.account in named.accounts else None

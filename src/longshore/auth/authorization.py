@@ -14,8 +14,10 @@ from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.policy import Verdict, decide
 from longshore.auth.policy_pattern import Keys
 
-#: What the control plane itself does in onebox. Bundles it reads by presigned URLs, see `server/authorization.py`.
-_OF_CONTROL_PLANE = frozenset({"cloudwatch:DescribeAlarms", "sns:Publish"})
+#: What the control plane itself does in onebox. Everything else it does as a deployment group's service role, which
+#: it may assume where the role's trust policy names CodeDeploy; bundles it reads by presigned URLs, see
+#: `server/authorization.py`.
+_OF_CONTROL_PLANE = frozenset({"cloudwatch:DescribeAlarms", "sns:Publish", "sts:AssumeRole", "iam:GetRole"})
 
 
 def why_not(key: Key, action: str, resource: str, keys: Keys, *, as_itself: bool = False) -> str | None:
@@ -94,7 +96,7 @@ def _common(key: Key, region: str, source_ip: str, is_secure: bool, now: float) 
         "aws:principalarn": [key.identity_arn or key.principal_arn],
         "aws:principalaccount": [key.account],
         "aws:principaltype": [_TYPES.get(key.kind, "Service")],
-        "aws:principalisawsservice": ["false"],
+        "aws:principalisawsservice": ["true" if key.kind is PrincipalKind.SERVICE else "false"],
         "aws:resourceaccount": [key.account],
         "aws:viaawsservice": ["false"],
         "aws:userid": [user_id(key)],
@@ -103,6 +105,9 @@ def _common(key: Key, region: str, source_ip: str, is_secure: bool, now: float) 
         "aws:currenttime": [_moment(now)],
         "aws:epochtime": [str(int(now))],
     }
+    if key.kind is PrincipalKind.SERVICE:
+        # Trust policies ask for it, so that nobody has a service do what he may not do himself.
+        found["aws:sourceaccount"] = [key.account]
     if source_ip:
         found["aws:sourceip"] = [source_ip]
     if key.kind is PrincipalKind.USER:

@@ -40,6 +40,8 @@ class Principals:
     accounts: frozenset[str] = frozenset()
     #: Users, roles and sessions by ARN.
     arns: frozenset[str] = frozenset()
+    #: Services of AWS, as in ``codedeploy.amazonaws.com``.
+    services: frozenset[str] = frozenset()
     everybody: bool = False
 
 
@@ -189,11 +191,14 @@ def _principals(given: object, where: str) -> Principals:
         return Principals(everybody=True)
     if not isinstance(given, dict) or not given:
         raise MalformedPolicyError(f'{where} needs a Principal: "*", or an object such as {{"AWS": "arn:aws:iam::…"}}.')
-    accounts, arns, everybody = set(), set(), False
+    accounts, arns, services, everybody = set(), set(), set[str](), False
     for kind, named in given.items():
         texts = _strings(named, f"Principal {kind} of {where}")
-        if kind in ("Service", "Federated"):
-            continue  # neither calls this server: they are kept, and match nobody
+        if kind == "Service":
+            services.update(texts)
+            continue
+        if kind == "Federated":
+            continue  # none calls this server: they are kept, and match nobody
         if kind != "AWS":
             raise MalformedPolicyError(f"{where} has a Principal of the unknown kind {_shown(kind)}.")
         for text in texts:
@@ -208,7 +213,9 @@ def _principals(given: object, where: str) -> Principals:
                 accounts.add(parts[4])
             else:
                 arns.add(text)
-    return Principals(accounts=frozenset(accounts), arns=frozenset(arns), everybody=everybody)
+    return Principals(
+        accounts=frozenset(accounts), arns=frozenset(arns), services=frozenset(services), everybody=everybody
+    )
 
 
 def _one_of(statement: Mapping[str, Any], elements: Sequence[str], where: str) -> str:

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader
 
 from longshore.domain.ids import Scope
 
@@ -29,6 +30,8 @@ class Clients:
         self._endpoint_url = endpoint_url
         self._keys = keys
         self._verify = verify
+        # Models are read once, however many sessions there are: EC2's alone takes half a second.
+        self._loader = Loader(extra_search_paths=[Loader.CUSTOMER_DATA_PATH])
         self._made: dict[tuple[str, Scope], Any] = {}
         self._lock = threading.Lock()
 
@@ -38,18 +41,29 @@ class Clients:
             made = self._made.get((service, scope))
         if made is not None:
             return made
-        key_id, secret = (None, None) if self._keys is None else self._keys(scope.account)
-        session = boto3.session.Session()
-        made = session.client(
-            service,
-            region_name=scope.region,
-            endpoint_url=self._endpoint_url,
-            aws_access_key_id=key_id,
-            aws_secret_access_key=secret,
-            verify=self._verify,
-            config=Config(connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"total_max_attempts": 2}),
-        )
-        if key_id is None and session.get_credentials() is None:
+        session = self.session()
+        if self._keys is not None:
+            session.set_credentials(*self._keys(scope.account))
+        made = self.of_session(session, service, scope.region)
+        if session.get_credentials() is None:
             return made  # where they come from may only be away
         with self._lock:
             return self._made.setdefault((service, scope), made)
+
+    def session(self) -> botocore.session.Session:
+        """A session with nobody's key as yet."""
+        session = botocore.session.Session()
+        session.register_component("data_loader", self._loader)
+        return session
+
+    def of_session(self, session: botocore.session.Session, service: str, region: str) -> Any:
+        """A client that signs with a session's key. Raises as `client` does."""
+        return session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=self._endpoint_url,
+            verify=self._verify,
+            config=Config(
+                connect_timeout=TIMEOUT, read_timeout=TIMEOUT, retries={"mode": "standard", "total_max_attempts": 2}
+            ),
+        )

@@ -234,7 +234,7 @@ def _shown(call: Call, policy: ManagedPolicy) -> dict[str, Any]:
         "PolicyName": policy.name,
         "PolicyId": policy.policy_id,
         "Arn": policy.arn,
-        "Path": "/",
+        "Path": policy.path,
         "DefaultVersionId": _VERSION,
         "AttachmentCount": principals.attachments(call.tx, call.scope.account).get(policy.arn, 0),
         "PermissionsBoundaryUsageCount": 0,

@@ -1,0 +1,98 @@
+"""Where the providers are tried: every AWS that a machine can have."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from longshore.domain.ids import Scope
+from longshore.providers.clients import Clients
+from longshore.providers.ports import Access
+from longshore.providers.service_roles import ServiceRoles
+
+REGION = "eu-central-1"
+TRUST: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "codedeploy.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    },
+}
+
+
+@dataclass(kw_only=True)
+class Place:
+    """An AWS, its owner's clients, and the control plane's."""
+
+    name: str
+    url: str
+    access: Access
+    roles: ServiceRoles
+    #: What an instance is launched from.
+    image: str
+    key: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def owner(self, service: str) -> Any:
+        """A client of the account's owner."""
+        return boto3.client(service, endpoint_url=self.url, region_name=REGION, **self.key)
+
+    def launch(self, count: int, **tags: str) -> list[str]:
+        """Run instances; their ids."""
+        shown = [{"Key": key, "Value": value} for key, value in tags.items()]
+        answer = self.owner("ec2").run_instances(
+            ImageId=self.image,
+            MinCount=count,
+            MaxCount=count,
+            InstanceType="t3.micro",
+            TagSpecifications=[{"ResourceType": "instance", "Tags": shown}] if shown else [],
+        )
+        return sorted(one["InstanceId"] for one in answer["Instances"])
+
+
+def service_role(iam: Any, name: str, *policies: str) -> str:
+    """A role that CodeDeploy may assume; its ARN."""
+    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    for policy in policies:
+        iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+    return arn
+
+
+@contextmanager
+def moto() -> Iterator[Place]:
+    """moto's server: AWS's APIs without anything behind them."""
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        # An account of its own: what moto knows is the process's.
+        account = f"{uuid.uuid4().int % 10**12:012d}"
+        key = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
+        sts = boto3.client("sts", endpoint_url=url, region_name=REGION, **key)
+        known = sts.assume_role(RoleArn=f"arn:aws:iam::{account}:role/owner", RoleSessionName="owner")["Credentials"]
+        owner = {
+            "aws_access_key_id": known["AccessKeyId"],
+            "aws_secret_access_key": known["SecretAccessKey"],
+            "aws_session_token": known["SessionToken"],
+        }
+        iam = boto3.client("iam", endpoint_url=url, region_name=REGION, **owner)
+        role = service_role(iam, "codedeploy")
+        yield Place(
+            name="moto",
+            url=url,
+            access=Access(scope=Scope(account, REGION), role_arn=role),
+            roles=ServiceRoles(Clients(endpoint_url=url, keys=lambda _account: ("AKIAEXAMPLE", "example"))),
+            image="ami-12c6146b",
+            key=owner,
+        )
+    finally:
+        server.stop()
