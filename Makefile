@@ -21,7 +21,7 @@ setup: $(READY) ## Make the environment in .venv; needs Python 3.11 or newer. Qu
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Longshore needs Python 3.11 or newer; name one with: make PYTHON=python3.11 " + "$(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,onebox,dev]' --constraint constraints.txt
 	@touch $@
 
 demo: $(READY) ## Roll a small web shop over five hosts on this machine. ARGS=--keep leaves it running
