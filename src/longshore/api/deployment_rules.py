@@ -7,6 +7,7 @@ from typing import Any
 
 from longshore.api.group_rules import check_alarms, check_auto_rollback, check_processes_to_suspend
 from longshore.api.limits import Limits
+from longshore.domain.blue_green import options_of
 from longshore.domain.config import ComputePlatform
 from longshore.domain.deployment import DeploymentMode
 from longshore.domain.group import BadTagFilterError, tag_filter
@@ -40,7 +41,8 @@ def check_options(asked: Document, platform: ComputePlatform, group: Document, l
     in_place = group["deploymentStyle"].get("deploymentType") == "IN_PLACE"
     is_server = platform is ComputePlatform.SERVER
     if "targetInstances" in asked:
-        _check_target_instances(asked["targetInstances"], limits, is_wanted=is_server and not in_place)
+        copies = options_of(group.get("blueGreenDeploymentConfiguration", {})).copies_group
+        _check_target_instances(asked["targetInstances"], limits, is_wanted=is_server and not in_place and not copies)
     check_alarms(asked.get("overrideAlarmConfiguration", {}), limits)
     check_auto_rollback(asked.get("autoRollbackConfiguration", {}))
     if "fileExistsBehavior" in asked and not is_server:
@@ -86,7 +88,10 @@ def _check_target_instances(asked: Document, limits: Limits, *, is_wanted: bool)
         return AwsError("InvalidTargetInstancesException", why)
 
     if not is_wanted:
-        raise refused("targetInstances is for blue/green deployments to instances; this one has none: leave it out.")
+        raise refused(
+            "targetInstances names the replacements of a blue/green deployment that discovers existing instances;"
+            " this deployment is none: leave it out."
+        )
     flat, sets = asked.get("tagFilters", ()), asked.get("ec2TagSet", {}).get("ec2TagSetList", ())
     if flat and sets:
         raise refused("Give tagFilters or ec2TagSet in targetInstances, not both.")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from longshore.api.existing import existing_deployment
 from longshore.api.operations import Call, reads
 from longshore.api.pages import page_of_names
+from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import DeploymentStatus, TargetStatus
+from longshore.domain.lifecycle import Label
 from longshore.store import targets
 from longshore.store.deployments import Deployment
 from longshore.store.targets import TargetRow, event_members
@@ -17,7 +19,7 @@ from longshore.wire.service import AwsError
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import type_defs as t
 
-_LABELS = ("Blue", "Green")
+_LABELS = frozenset(Label)
 
 
 @reads("ListDeploymentTargets")
@@ -25,17 +27,19 @@ def list_deployment_targets(call: Call, asked: t.ListDeploymentTargetsInputTypeD
     """Ids of the hosts; the values of one filter are alternatives, the filters all hold (S12.29)."""
     deployment = _started(call, asked.get("deploymentId"))
     statuses: Sequence[str] | None = None
+    labels: Sequence[str] | None = None
     for name, values in (asked.get("targetFilters") or {}).items():
         if name == "TargetStatus":
             statuses = _checked_statuses(values)
         elif name == "ServerInstanceLabel":
-            _refuse_labels(values)
+            labels = _checked_labels(deployment, values)
         else:
             raise AwsError(
                 "InvalidTargetFilterNameException",
                 f"Targets cannot be filtered by {name}; use TargetStatus or ServerInstanceLabel.",
             )
-    return _page(call, "ListDeploymentTargets", deployment, statuses, asked.get("nextToken"), member="targetIds")
+    token = asked.get("nextToken")
+    return _page(call, "ListDeploymentTargets", deployment, statuses, labels, token, member="targetIds")
 
 
 @reads("GetDeploymentTarget")
@@ -63,11 +67,10 @@ def batch_get_deployment_targets(call: Call, asked: t.BatchGetDeploymentTargetsI
 def list_deployment_instances(call: Call, asked: t.ListDeploymentInstancesInputTypeDef) -> Any:
     """The older way to list hosts."""
     deployment = _started(call, asked["deploymentId"])
-    if labels := asked.get("instanceTypeFilter"):
-        _refuse_labels(labels)
-    statuses = asked.get("instanceStatusFilter")
-    checked = _checked_statuses(statuses) if statuses else None
-    return _page(call, "ListDeploymentInstances", deployment, checked, asked.get("nextToken"), member="instancesList")
+    statuses = _checked_statuses(asked.get("instanceStatusFilter") or ()) or None
+    labels = _checked_labels(deployment, asked.get("instanceTypeFilter") or ()) or None
+    token = asked.get("nextToken")
+    return _page(call, "ListDeploymentInstances", deployment, statuses, labels, token, member="instancesList")
 
 
 @reads("GetDeploymentInstance")
@@ -104,7 +107,7 @@ def _started(call: Call, deployment_id: str | None) -> Deployment:
     if not deployment_id:
         raise AwsError("DeploymentIdRequiredException", "A deployment id is required.")
     deployment = existing_deployment(call, deployment_id)
-    if deployment.status is DeploymentStatus.CREATED:
+    if deployment.status is DeploymentStatus.CREATED or deployment.phase is Phase.PROVISION:
         raise AwsError(
             "DeploymentNotStartedException", f"{deployment.id} has not started: its instances are not known yet."
         )
@@ -126,15 +129,18 @@ def _page(
     operation: str,
     deployment: Deployment,
     statuses: Sequence[str] | None,
+    labels: Sequence[str] | None,
     token: str | None,
     *,
     member: str,
 ) -> dict[str, Any]:
     shown, token = page_of_names(
         call,
-        (operation, deployment.id, sorted(statuses or ())),
+        (operation, deployment.id, sorted(statuses or ()), sorted(labels or ())),
         token,
-        lambda after, count: targets.page(call.tx, deployment.id, after=after or "", limit=count, statuses=statuses),
+        lambda after, count: targets.page(
+            call.tx, deployment.id, after=after or "", limit=count, statuses=statuses, labels=labels
+        ),
     )
     return {member: shown, "nextToken": token}
 
@@ -148,14 +154,16 @@ def _checked_statuses(statuses: Sequence[str]) -> Sequence[str]:
     return statuses
 
 
-def _refuse_labels(labels: Sequence[str]) -> None:
-    """Blue and Green tell the fleets of a blue/green deployment apart; in place there is one (S3.23)."""
+def _checked_labels(deployment: Deployment, labels: Sequence[str]) -> Sequence[str]:
+    """Blue and Green tell the sides of a blue/green deployment apart; in place there is one (S3.23)."""
     if unknown := [label for label in labels if label not in _LABELS]:
         raise AwsError("InvalidInstanceTypeException", f"{unknown[0]!r} is no instance type; use Blue or Green.")
-    raise AwsError(
-        "InvalidDeploymentInstanceTypeException",
-        "An in-place deployment has no Blue and Green instances; leave the filter out.",
-    )
+    if labels and not deployment.is_blue_green:
+        raise AwsError(
+            "InvalidDeploymentInstanceTypeException",
+            "An in-place deployment has no Blue and Green instances; leave the filter out.",
+        )
+    return labels
 
 
 def _name(identifier: str) -> str:
@@ -177,6 +185,7 @@ def _target(row: TargetRow) -> dict[str, Any]:
             "status": row.target.status.value,
             "lastUpdatedAt": row.last_updated,
             "lifecycleEvents": [event_members(event) for event in row.target.events],
+            **({} if row.target.label is None else {"instanceLabel": row.target.label.value}),
         },
     }
 
@@ -188,4 +197,5 @@ def _summary(row: TargetRow) -> dict[str, Any]:
         "status": row.target.status.value,
         "lastUpdatedAt": row.last_updated,
         "lifecycleEvents": [event_members(event) for event in row.target.events],
+        **({} if row.target.label is None else {"instanceType": row.target.label.value}),
     }

@@ -16,8 +16,10 @@ from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page
 from longshore.api.revisions import check_location
 from longshore.domain import revision
+from longshore.domain.blue_green import Phase, options_of
 from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
+from longshore.domain.lifecycle import Label
 from longshore.domain.rollback import as_stopped
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
@@ -29,7 +31,17 @@ if TYPE_CHECKING:
     from mypy_boto3_codedeploy import type_defs as t
 
 #: Members of CreateDeployment that DeploymentInfo gives back as they came.
-_KEPT = ("description", "ignoreApplicationStopFailures", "updateOutdatedInstancesOnly", "overrideAlarmConfiguration")
+_KEPT = (
+    "description",
+    "ignoreApplicationStopFailures",
+    "updateOutdatedInstancesOnly",
+    "overrideAlarmConfiguration",
+    "targetInstances",
+)
+
+
+#: Phases of a blue/green deployment in which its originals serve as before.
+_BEFORE_BLOCK = frozenset({Phase.PROVISION, Phase.INSTALL, Phase.READY_WAIT, Phase.REROUTE})
 
 
 @writes("CreateDeployment", quick=True)
@@ -147,6 +159,12 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
         raise AwsError(
             "DeploymentAlreadyCompletedException", f"{deployment.id} has already ended: it {deployment.status}."
         )
+    if deployment.phase is Phase.RETIRE:
+        # Originals may be gone already: there is no way back (S6.9).
+        raise AwsError(
+            "UnsupportedActionForDeploymentTypeException",
+            f"{deployment.id} is retiring its original instances and cannot be stopped any more.",
+        )
     if deployment_groups.by_id(call.tx, deployment.group_id) is None:
         raise AwsError(
             "DeploymentGroupDoesNotExistException", f"The deployment group of {deployment.id} has been deleted."
@@ -212,6 +230,8 @@ def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted, para
         # What a deployment says is in the group's place, be it that nothing shall be done.
         if value := asked.get(name) or group.document.get(name):
             document[name] = value
+    if document["deploymentStyle"]["deploymentType"] == "BLUE_GREEN":
+        document["blueGreenDeploymentConfiguration"] = group.document["blueGreenDeploymentConfiguration"]
     return Deployment(
         id=new_deployment_id(),
         account=call.scope.account,
@@ -258,7 +278,7 @@ def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
         "updateOutdatedInstancesOnly": False,
         **document,
         "rollbackInfo": deployment.rollback_info or {},
-        "instanceTerminationWaitTimeStarted": False,
+        "instanceTerminationWaitTimeStarted": _waits_for_termination(deployment),
         "deploymentStatusMessages": [],
         "computePlatform": deployment.compute_platform,
         "deploymentOverview": _overview(call, deployment),
@@ -267,12 +287,25 @@ def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
     info.update({name: value for name, value in times.items() if value is not None})
     if deployment.previous_revision is not None:
         info["previousRevision"] = deployment.previous_revision
+    if deployment.status_message is not None:
+        # The older member has it too.
+        info["additionalDeploymentStatusInfo"] = deployment.status_message
+        info["deploymentStatusMessages"] = [deployment.status_message]
     if deployment.error_code is not None:
         info["errorInformation"] = {"code": deployment.error_code, "message": deployment.error_message}
     return info
 
 
+def _waits_for_termination(deployment: Deployment) -> bool:
+    """From the moment on that originals wait to be terminated (S6.13)."""
+    options = options_of(deployment.document.get("blueGreenDeploymentConfiguration", {}))
+    return options.termination_wait is not None and deployment.phase in (Phase.TERMINATION_WAIT, Phase.RETIRE)
+
+
 def _overview(call: Call, deployment: Deployment) -> dict[str, int]:
+    if deployment.phase in _BEFORE_BLOCK:
+        # Originals are counted once they begin to lose their traffic (S3.24).
+        return targets.sides(call.tx, deployment.id)[Label.GREEN].overview
     numbers = targets.counts(call.tx, deployment.id)
     shown = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
     return {name: numbers.get(TargetStatus(name), 0) for name in shown}

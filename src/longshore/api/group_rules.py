@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from longshore.api.limits import Limits
+from longshore.domain.blue_green import options_of
 from longshore.domain.config import ComputePlatform
 from longshore.domain.group import BadTagFilterError, tag_filter
 from longshore.domain.notification import TriggerEvent
@@ -314,6 +315,13 @@ def _check_server_blue_green(document: Document, _limits: Limits) -> None:
     )
     _check_action(configuration, "terminateBlueInstancesOnDeploymentSuccess", "action", ("TERMINATE", "KEEP_ALIVE"))
     _check_waits(configuration, ComputePlatform.SERVER)
+    copies = document["deploymentStyle"]["deploymentType"] == "BLUE_GREEN" and options_of(configuration).copies_group
+    if copies and len(document.get("autoScalingGroups", ())) != 1:
+        raise _refused(
+            "InvalidBlueGreenDeploymentConfiguration",
+            "COPY_AUTO_SCALING_GROUP copies the one Auto Scaling group of the deployment group: name exactly one in"
+            " autoScalingGroups.",
+        )
 
 
 def _check_action(configuration: Document, option: str, member: str, allowed: Sequence[str]) -> None:

@@ -93,7 +93,19 @@ class Side:
 
     @property
     def total(self) -> int:
-        return self.pending + self.ready + self.in_flight + self.succeeded + self.failed + self.skipped
+        return sum(self.overview.values())
+
+    @property
+    def overview(self) -> dict[str, int]:
+        """The counters as the API spells them (`deploymentOverview`)."""
+        return {
+            "Pending": self.pending,
+            "InProgress": self.in_flight,
+            "Succeeded": self.succeeded,
+            "Failed": self.failed,
+            "Skipped": self.skipped,
+            "Ready": self.ready,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

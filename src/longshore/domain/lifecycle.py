@@ -31,6 +31,8 @@ ALLOW_TRAFFIC = ("BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic")
 
 #: What a blue/green deployment does on each side (S3.10, S3.11).
 BLUE_GREEN = {Label.GREEN: (*IN_PLACE, *ALLOW_TRAFFIC), Label.BLUE: BLOCK_TRAFFIC}
+#: Where a replacement waits, Ready, to be given traffic.
+READY_AT = len(IN_PLACE)
 #: The same when one is rolled back: traffic moves, nothing is installed (S3.12).
 BLUE_GREEN_ROLLBACK = {Label.BLUE: ALLOW_TRAFFIC, Label.GREEN: BLOCK_TRAFFIC}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, EventStatus, ScriptCode, TargetStatus
-from longshore.domain.lifecycle import BLUE_GREEN, ENGINES, FORGIVABLE, Label
+from longshore.domain.lifecycle import ALLOW_TRAFFIC, ENGINES, FORGIVABLE, READY_AT, Label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,7 +200,7 @@ def _finished(target: Target, outcome: Diagnostics, now: float) -> Target:
 
 def _next(target: Target, now: float) -> Target:
     """Make the event at its position due, for whoever carries it out."""
-    if target.label is Label.GREEN and target.position == _READY_AT:
+    if target.label is Label.GREEN and (target.position, target.event.name) == (READY_AT, ALLOW_TRAFFIC[0]):
         # The revision is installed; traffic comes to the fleet as a whole (S3.10, S6.11).
         return replace(target, status=TargetStatus.READY, command=CommandState.NONE, deadline=None)
     if target.event.name in ENGINES:
@@ -219,10 +219,6 @@ def _ended(event: LifecycleEvent, status: EventStatus, outcome: Diagnostics, now
 def _with(target: Target, event: LifecycleEvent) -> tuple[LifecycleEvent, ...]:
     """The target's events, the current one replaced."""
     return (*target.events[: target.position], event, *target.events[target.position + 1 :])
-
-
-#: Where a replacement waits to be given traffic; nothing else has as many events with that label.
-_READY_AT = BLUE_GREEN[Label.GREEN].index("BeforeAllowTraffic")
 
 
 def _end(target: Target, events: tuple[LifecycleEvent, ...], status: TargetStatus, now: float) -> Target:

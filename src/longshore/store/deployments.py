@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import case, null, select, update
 
+from longshore.domain.blue_green import Phase, Wait
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus, ErrorCode
 from longshore.domain.ids import Scope
@@ -51,10 +52,21 @@ class Deployment:
     total_targets: int | None
     stop_requested_by: str | None
     bundle: BundleFacts | None
+    #: Of a blue/green deployment: how far it has come and since when.
+    phase: Phase | None = None
+    phase_time: float | None = None
+    #: The wait whose end was asked for.
+    continued: Wait | None = None
+    #: What there is to say of it although nothing went wrong.
+    status_message: str | None = None
 
     @property
     def scope(self) -> Scope:
         return Scope(self.account, self.region)
+
+    @property
+    def is_blue_green(self) -> bool:
+        return bool(self.document.get("deploymentStyle", {}).get("deploymentType") == "BLUE_GREEN")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +96,8 @@ def _deployment(row: Sequence[Any]) -> Deployment:
         values[column] = from_json(values[column])
     values["status"] = DeploymentStatus(values["status"])
     values["bundle"] = values["bundle"] and BundleFacts(**values["bundle"])
+    values["phase"] = values["phase"] and Phase(values["phase"])
+    values["continued"] = values["continued"] and Wait(values["continued"])
     return Deployment(**values)
 
 
@@ -91,6 +105,8 @@ def add(tx: Transaction, deployment: Deployment) -> None:
     """Record a new deployment, let it hold its group, and have the engine look at it at once."""
     values = {name: getattr(deployment, name) for name in _FIELDS}
     values["status"] = deployment.status.value
+    values["phase"] = deployment.phase and deployment.phase.value
+    values["continued"] = deployment.continued and deployment.continued.value
     # As it is told: whoever asks for what was created at that moment, bounds included, must be given it.
     values["create_time"] = round(deployment.create_time, 3)
     values["bundle"] = deployment.bundle and asdict(deployment.bundle)
@@ -212,6 +228,12 @@ def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> 
         (by, now, deployment_id),
     )
     tx.tell(wakeup.deployment(deployment_id))
+
+
+def end_wait(tx: Transaction, deployment_id: str, wait: Wait, now: float) -> None:
+    """Have the engine end this wait of a blue/green deployment."""
+    tx.hot("UPDATE deployments SET continued = ? WHERE id = ?", (wait.value, deployment_id))
+    wake(tx, deployment_id, now)
 
 
 #: Ended before a moment, and neither the last success of its group, which rollbacks and restarts go by, nor its last
@@ -343,6 +365,15 @@ def begin(
             required_healthy=required,
             total_targets=total,
         )
+    )
+
+
+def enter(tx: Transaction, deployment_id: str, phase: Phase, now: float) -> None:
+    """Move a blue/green deployment on to a phase; it is Ready while it waits to be told to reroute traffic (S3.1)."""
+    status = DeploymentStatus.READY if phase is Phase.READY_WAIT else DeploymentStatus.IN_PROGRESS
+    tx.hot(
+        "UPDATE deployments SET phase = ?, phase_time = ?, status = ?, continued = NULL WHERE id = ?",
+        (phase.value, now, status.value, deployment_id),
     )
 
 

@@ -309,6 +309,12 @@ deployments = Table(
     Column("bundle", JSON),
     #: Who asked for a stop; set means stop.
     Column("stop_requested_by", Text),
+    #: Of a blue/green deployment: its phase and when that began (domain.blue_green), and the wait that shall end.
+    Column("phase", String(16)),
+    Column("phase_time", Float),
+    Column("continued", String(16)),
+    #: What there is to say of one that went well, or goes on.
+    Column("status_message", Text),
     # The engine's own: when to look next, who is looking, and a number that grows with each claim.
     Column("wake_at", Float),
     Column("lease_owner", String(64)),
@@ -343,6 +349,8 @@ targets = Table(
     Column("deadline", Float),
     Column("halted", Boolean, nullable=False, server_default=false()),
     Column("forgives_stop_failures", Boolean, nullable=False, server_default=false()),
+    #: Blue or Green; NULL in place.
+    Column("label", String(8)),
     Column("last_updated", Float),
     #: The lifecycle events as InstanceTarget spells them.
     Column("events", Text, nullable=False),

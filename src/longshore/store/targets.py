@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import and_, insert, or_, select
 
+from longshore.domain.blue_green import Side
 from longshore.domain.deployment import EventStatus, ScriptCode, TargetStatus
 from longshore.domain.health import Turn
+from longshore.domain.lifecycle import READY_AT, Label
 from longshore.domain.target import CommandState, Diagnostics, LifecycleEvent, Target
 from longshore.store import wakeup
 from longshore.store.database import Transaction
@@ -83,6 +86,52 @@ def counts(tx: Transaction, deployment_id: str) -> dict[TargetStatus, int]:
     return {TargetStatus(status): number for status, number in rows.fetchall()}
 
 
+def sides(tx: Transaction, deployment_id: str) -> dict[Label, Side]:
+    """How many hosts of each side of a blue/green deployment stand where."""
+    rows = tx.hot(
+        "SELECT label, status, position >= ?, count(*) FROM targets WHERE deployment_id = ?"
+        " GROUP BY 1, 2, 3",
+        (READY_AT, deployment_id),
+    )
+    numbers: dict[Label, Counter[str]] = {label: Counter() for label in Label}
+    for label, status, was_ready, count in rows.fetchall():
+        numbers[Label(label)][status] += count
+        if status == TargetStatus.FAILED and not was_ready:
+            numbers[Label(label)]["not installed"] += count
+    return {
+        label: Side(
+            pending=count[TargetStatus.PENDING],
+            ready=count[TargetStatus.READY],
+            in_flight=count[TargetStatus.IN_PROGRESS],
+            succeeded=count[TargetStatus.SUCCEEDED],
+            failed=count[TargetStatus.FAILED],
+            not_installed=count["not installed"],
+            skipped=count[TargetStatus.SKIPPED],
+        )
+        for label, count in numbers.items()
+    }
+
+
+def waiting(tx: Transaction, deployment_id: str, label: Label, status: TargetStatus, limit: int) -> list[str]:
+    """The hosts of one side that stand there, in the order in which they are to be started (S2.12)."""
+    rows = tx.hot(
+        "SELECT target_id FROM targets WHERE deployment_id = ? AND label = ? AND status = ?"
+        " ORDER BY turn, target_id LIMIT ?",
+        (deployment_id, label.value, status.value, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
+def idle(tx: Transaction, deployment_id: str) -> list[str]:
+    """The hosts that have not ended and whose agent runs nothing."""
+    rows = tx.hot(
+        "SELECT target_id FROM targets WHERE deployment_id = ?"
+        " AND (status IN ('Pending', 'Ready') OR (status = 'InProgress' AND command <> 'running')) ORDER BY target_id",
+        (deployment_id,),
+    )
+    return [row[0] for row in rows.fetchall()]
+
+
 def next_pending(tx: Transaction, deployment_id: str, limit: int) -> list[str]:
     """The hosts to start next, those with least to lose first (S2.12), by id within a class."""
     rows = tx.hot(
@@ -116,7 +165,7 @@ def with_status(tx: Transaction, deployment_id: str, status: TargetStatus) -> li
     return [row[0] for row in rows.fetchall()]
 
 
-_PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, events"
+_PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, label, events"
 
 
 def progress(tx: Transaction, deployment_id: str, target_id: str, *, host: str | None = None) -> Target | None:
@@ -125,7 +174,7 @@ def progress(tx: Transaction, deployment_id: str, target_id: str, *, host: str |
         f"SELECT {_PROGRESS}, host FROM targets WHERE deployment_id = ? AND target_id = ?",  # noqa: S608  # fixed names
         (deployment_id, target_id),
     ).fetchone()
-    if row is None or (host is not None and row[8] != host):
+    if row is None or (host is not None and row[-1] != host):
         return None
     return _target(row)
 
@@ -253,7 +302,13 @@ def find(tx: Transaction, deployment_id: str, target_ids: Sequence[str]) -> list
 
 
 def page(
-    tx: Transaction, deployment_id: str, *, after: str, limit: int, statuses: Sequence[str] | None = None
+    tx: Transaction,
+    deployment_id: str,
+    *,
+    after: str,
+    limit: int,
+    statuses: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> list[str]:
     """Ids of a deployment's hosts after this one, in id order."""
     query = (
@@ -264,6 +319,8 @@ def page(
     )
     if statuses is not None:
         query = query.where(targets.c.status.in_(statuses))
+    if labels is not None:
+        query = query.where(targets.c.label.in_(labels))
     return list(tx.execute(query).scalars())
 
 
@@ -280,6 +337,7 @@ def _progress(target: Target) -> dict[str, Any]:
         "deadline": target.deadline,
         "halted": target.halted,
         "forgives_stop_failures": target.forgives_stop_failures,
+        "label": target.label and target.label.value,
         "events": _as_text([event_members(event) for event in target.events]),
     }
 
@@ -293,7 +351,8 @@ def _target(row: Sequence[Any]) -> Target:
         deadline=row[4],
         halted=bool(row[5]),
         forgives_stop_failures=bool(row[6]),
-        events=tuple(_event_in(event) for event in json.loads(row[7])),
+        label=row[7] and Label(row[7]),
+        events=tuple(_event_in(event) for event in json.loads(row[8])),
     )
 
 
