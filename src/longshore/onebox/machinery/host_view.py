@@ -62,6 +62,7 @@ umount -l /.outside
 rmdir /.outside
 echo up
 exec >/dev/null 2>&1
+{boot}
 trap 'exit 0' TERM
 sleep 2147483647 &
 while kill -0 $!; do wait $! || true; done
@@ -88,20 +89,26 @@ class HostView:
     name: str
     #: Directories seen as they are outside, wherever they are, also under `/tmp`; for reading.
     shared: tuple[Path, ...] = field(default_factory=this_program)
+    #: Directories that the host finds empty.
+    hidden: tuple[Path, ...] = ()
+    #: The command that the host itself runs as it comes up, with nothing of our environment; none, when empty.
+    boot: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Start the host, with nothing running in it yet; raises `HostViewError`."""
         if self.process_id() is not None:
             return
         self._lay_out()
-        script = _INIT.format(mounts="\n".join(self._mounts()), name=shlex.quote(self.name))
+        boot = f"env -i {shlex.join(self.boot)} </dev/null &" if self.boot else ""
+        script = _INIT.format(mounts="\n".join(self._mounts()), name=shlex.quote(self.name), boot=boot)
         (self.directory / "start.sh").write_text(script)
         with (self.directory / "start.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - util-linux and our own script
                 # The shell ends at once: a host is nobody's child here, so nobody has to wait for its end.
                 ["sh", "-c", '"$@" &', "sh", *self._unshare()],  # noqa: S607
                 cwd=self.directory,
-                env=os.environ | {"PATH": _path()},
+                # What the server was started with is none of a host's business.
+                env={"PATH": _path()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -205,7 +212,8 @@ class HostView:
                 lines.append(fallback)
             else:
                 lines.append(f"mount -t overlay overlay -o {shlex.quote(marks + over)} {inside} || {fallback}")
-        return lines + [_show(path) for path in self.shared if self._must_be_bound(path)]
+        lines += [_show(path) for path in self.shared if self._must_be_bound(path)]
+        return lines + [_hide(path) for path in self.hidden]
 
     def _must_be_bound(self, path: Path) -> bool:
         """Whether the layers do not show it: they show no mounts below their directory, and no `/tmp`."""
@@ -253,6 +261,12 @@ def _show(path: Path) -> str:
     """A shell command that lets the host see a directory as it is outside, for reading."""
     outside, inside = shlex.quote(str(path)), shlex.quote(f"root{path}")
     return f"{{ mount --rbind {outside} {inside} && mount -o remount,bind,ro {inside}; }}"
+
+
+def _hide(path: Path) -> str:
+    """A shell command that puts nothing in the place of a directory, where the host would see it."""
+    inside = shlex.quote(f"root{path}")
+    return f"if [ -d {inside} ]; then mount -t tmpfs -o ro,size=4k,mode=0755 hidden {inside}; fi"
 
 
 def end(record: Path) -> None:
