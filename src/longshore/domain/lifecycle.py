@@ -36,6 +36,10 @@ READY_AT = len(IN_PLACE)
 #: The same when one is rolled back: traffic moves, nothing is installed (S3.12).
 BLUE_GREEN_ROLLBACK = {Label.BLUE: ALLOW_TRAFFIC, Label.GREEN: BLOCK_TRAFFIC}
 
+#: What a deployment to one instance does when its Auto Scaling group launches it, and when that terminates it (S3.13).
+LAUNCH = (*IN_PLACE, *ALLOW_TRAFFIC)
+TERMINATION = (*BLOCK_TRAFFIC, "ApplicationStop")
+
 #: What the control plane does itself, at the load balancers; no agent is asked (S3.15).
 ENGINES = frozenset({"BlockTraffic", "AllowTraffic"})
 

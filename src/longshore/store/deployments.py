@@ -52,6 +52,10 @@ class Deployment:
     total_targets: int | None
     stop_requested_by: str | None
     bundle: BundleFacts | None
+    #: The one instance that it is for, where an Auto Scaling group's hook holds that up; it does not hold its group.
+    instance_id: str | None = None
+    #: The deployment whose late joiners it brings up to date (S9.6).
+    root_deployment_id: str | None = None
     #: Of a blue/green deployment: how far it has come and since when.
     phase: Phase | None = None
     phase_time: float | None = None
@@ -102,7 +106,10 @@ def _deployment(row: Sequence[Any]) -> Deployment:
 
 
 def add(tx: Transaction, deployment: Deployment) -> None:
-    """Record a new deployment, let it hold its group, and have the engine look at it at once."""
+    """Record a new deployment, let it hold its group, and have the engine look at it at once.
+
+    One that is for a single instance neither holds the group nor is its last attempt (S6.3, S7.25).
+    """
     values = {name: getattr(deployment, name) for name in _FIELDS}
     values["status"] = deployment.status.value
     values["phase"] = deployment.phase and deployment.phase.value
@@ -112,10 +119,11 @@ def add(tx: Transaction, deployment: Deployment) -> None:
     values["bundle"] = deployment.bundle and asdict(deployment.bundle)
     values |= {column: None if values[column] is None else as_json(values[column]) for column in _JSON}
     tx.hot(_INSERT, (*values.values(), deployment.create_time))
-    tx.hot(
-        "UPDATE deployment_groups SET active_deployment_id = ?, last_attempted_deployment_id = ? WHERE id = ?",
-        (deployment.id, deployment.id, deployment.group_id),
-    )
+    if deployment.instance_id is None:
+        tx.hot(
+            "UPDATE deployment_groups SET active_deployment_id = ?, last_attempted_deployment_id = ? WHERE id = ?",
+            (deployment.id, deployment.id, deployment.group_id),
+        )
     tx.tell(wakeup.deployment(deployment.id))
 
 

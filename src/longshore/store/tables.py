@@ -309,6 +309,10 @@ deployments = Table(
     Column("bundle", JSON),
     #: Who asked for a stop; set means stop.
     Column("stop_requested_by", Text),
+    #: The one instance that a deployment for an Auto Scaling group's hook is for: it does not hold its group (S6.3).
+    Column("instance_id", String(100)),
+    #: The deployment whose late joiners this one brings up to date (S9.6).
+    Column("root_deployment_id", String(16)),
     #: Of a blue/green deployment: its phase and when that began (domain.blue_green), and the wait that shall end.
     Column("phase", String(16)),
     Column("phase_time", Float),
@@ -326,8 +330,64 @@ deployments = Table(
     Index(None, "group_id", "status", "create_time", "id"),
     Index(None, "complete_time"),
     Index(None, "application_id"),
+    _partial("ix_deployments_root", "root_deployment_id", where="root_deployment_id IS NOT NULL"),
     _partial("ix_deployments_active", "account", "region", "config_name", where="wake_at IS NOT NULL"),
     _partial("ix_deployments_wake_at", "wake_at", where="wake_at IS NOT NULL"),
+)
+
+#: Lifecycle hooks of Auto Scaling groups that deployment groups want, or that are still to be removed (S9.1).
+lifecycle_hooks = Table(
+    "lifecycle_hooks",
+    metadata,
+    #: It has an id of its own in it.
+    Column("name", String(255), primary_key=True),
+    *_scope(),
+    Column("auto_scaling_group", String(255), nullable=False),
+    #: domain.auto_scaling.Transition.
+    Column("transition", String(64), nullable=False),
+    #: By which role the Auto Scaling group is called.
+    Column("role_arn", Text, nullable=False),
+    #: Whose it is; NULL: nobody's (any more), to be removed.
+    Column("group_id", String(36)),
+    #: When nobody's it is left alone before: somebody may just be making the group that it is for.
+    Column("remove_at", Float, nullable=False, server_default=text("0")),
+    Index(None, "group_id"),
+)
+
+#: Instances that such a hook holds up, or held a moment ago.
+held_instances = Table(
+    "held_instances",
+    metadata,
+    Column("group_id", String(36), ForeignKey("deployment_groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("hook", String(255), primary_key=True),
+    Column("instance_id", String(100), primary_key=True),
+    #: NULL: it needs none.
+    Column("deployment_id", String(16)),
+    Column("is_answered", Boolean, nullable=False, server_default=false()),
+    Column("beat_at", Float, nullable=False),
+)
+
+#: Processes of Auto Scaling groups that are suspended while a deployment runs, and resumed when it has ended.
+suspensions = Table(
+    "suspensions",
+    metadata,
+    Column("deployment_id", String(16), primary_key=True),
+    Column("auto_scaling_group", String(255), primary_key=True),
+    *_scope(),
+    Column("role_arn", Text, nullable=False),
+    #: Those that ran before: what somebody else suspended stays so.
+    Column("processes", JSON, nullable=False),
+    Column("is_done", Boolean, nullable=False, server_default=false()),
+    Index(None, "auto_scaling_group"),
+)
+
+#: What one server does for all of a database, by name: who, and until when.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("until", Float, nullable=False),
 )
 
 targets = Table(

@@ -89,8 +89,7 @@ def counts(tx: Transaction, deployment_id: str) -> dict[TargetStatus, int]:
 def sides(tx: Transaction, deployment_id: str) -> dict[Label, Side]:
     """How many hosts of each side of a blue/green deployment stand where."""
     rows = tx.hot(
-        "SELECT label, status, position >= ?, count(*) FROM targets WHERE deployment_id = ?"
-        " GROUP BY 1, 2, 3",
+        "SELECT label, status, position >= ?, count(*) FROM targets WHERE deployment_id = ? GROUP BY 1, 2, 3",
         (READY_AT, deployment_id),
     )
     numbers: dict[Label, Counter[str]] = {label: Counter() for label in Label}
