@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from longshore.domain.deployment import START_TIMEOUT
-from longshore.engine.tick import World, abandon, tick
+from longshore.engine.tick import World, abandon, tick, tick_by_rows
 from longshore.store import deployments, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, LeaseLostError
@@ -24,8 +24,10 @@ log = structlog.get_logger()
 _LEASE = 60.0
 #: How long the ticks at work get to end when the server stops, seconds.
 _STOP = 20.0
-#: Deployments ticked at once.
+#: Deployments ticked at once that must ask outside.
 _AT_ONCE = 4
+#: Deployments claimed at once. The last of those that must ask outside waits until others have, within its lease.
+_TOGETHER = 16
 #: Failed ticks, one after another, before a deployment is abandoned.
 _PATIENCE = 5
 #: Longest the runner sleeps without looking: a hint may be lost, seconds.
@@ -105,46 +107,68 @@ class Runner:
                 self._stopping.wait(_GATHER)
 
     def _start_due(self) -> float:
-        """Start a tick for each due deployment there is a thread for; returns how long nothing else is due."""
-        self._free.acquire()
-        if self._stopping.is_set():
-            self._free.release()
-            return 0.0
+        """Tick what is due, alone what must ask outside; returns how long nothing else is due."""
         now = self._clock()
-        try:
-            claims = self._world.store.write(
-                lambda tx: deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=1)
-            )
-        except BaseException:
-            self._free.release()
-            raise
-        if claims:
-            self._pool.submit(self._tick, claims[0])
+        claims = self._world.store.write(
+            lambda tx: deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=_TOGETHER)
+        )
+        for claim in self._tick_by_rows(claims, now):
+            self._free.acquire()
+            if self._stopping.is_set():
+                self._free.release()
+                return 0.0
+            self._pool.submit(self._tick, claim)
+        if len(claims) == _TOGETHER:
             return 0.0
-        self._free.release()
         wake_at = self._world.store.read(deployments.first_wake_at)
         return _LONGEST_SLEEP if wake_at is None else min(max(wake_at - self._clock(), 0.001), _LONGEST_SLEEP)
 
+    def _tick_by_rows(self, claims: list[Claim], now: float) -> list[Claim]:
+        """Tick those whose next step the rows alone decide; returns the others."""
+        together = [claim for claim in claims if not self._failures[claim.deployment_id]]
+        if not together:
+            return claims
+        try:
+            outcomes = tick_by_rows(self._world, together, now)
+        except Exception as error:
+            # Each by itself, which tells whose fault it is.
+            log.warning("ticks_failed", reason=str(error))
+            return claims
+        for claim, problem in outcomes.items():
+            if problem is not None:
+                self._pool.submit(self._settle, claim, problem)
+        return [claim for claim in claims if claim not in outcomes]
+
     def _tick(self, claim: Claim) -> None:
+        error: Exception | None = None
         try:
             if self._failures[claim.deployment_id] < _PATIENCE:
                 tick(self._world, claim, self._clock())
             else:
                 abandon(self._world, claim, self._clock())
-            del self._failures[claim.deployment_id]
-        except (LeaseLostError, StoreClosedError):
-            log.info("tick_lost", deployment=claim.deployment_id)
-        except StoreUnavailableError as error:
-            # No fault of the deployment's, and whatever was written or not, the rows say it to the next tick.
-            log.warning("tick_interrupted", deployment=claim.deployment_id, reason=str(error))
-            self._give_back(claim, after=_PAUSE_AFTER_ERROR)
-        except Exception:
-            self._failures[claim.deployment_id] += 1
-            log.exception("tick_failed", deployment=claim.deployment_id)
-            self._give_back(claim, after=_PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id])
+            self._failures.pop(claim.deployment_id, None)
+        except Exception as problem:
+            error = problem
+        try:
+            if error is not None:
+                self._settle(claim, error)
         finally:
             self._free.release()
             self._world.store.wakeup.nudge_engine()
+
+    def _settle(self, claim: Claim, error: Exception) -> None:
+        """See to a deployment whose tick failed."""
+        match error:
+            case LeaseLostError() | StoreClosedError():
+                log.info("tick_lost", deployment=claim.deployment_id)
+            case StoreUnavailableError():
+                # No fault of the deployment's, and whatever was written or not, the rows say it to the next tick.
+                log.warning("tick_interrupted", deployment=claim.deployment_id, reason=str(error))
+                self._give_back(claim, after=_PAUSE_AFTER_ERROR)
+            case _:
+                self._failures[claim.deployment_id] += 1
+                log.error("tick_failed", deployment=claim.deployment_id, exc_info=error)
+                self._give_back(claim, after=_PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id])
 
     def _give_back(self, claim: Claim, *, after: float) -> None:
         """Have a deployment looked at again after so many seconds. Where even that fails, its lease runs out."""

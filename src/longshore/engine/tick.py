@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,7 +20,7 @@ from longshore.domain.deployment import (
     TargetStatus,
 )
 from longshore.domain.rollback import CREATOR
-from longshore.engine.alarms import LOOK_EVERY, AlarmWatch, Look
+from longshore.engine.alarms import LOOK_EVERY, AlarmWatch
 from longshore.engine.apply import apply
 from longshore.engine.plan import Plan
 from longshore.engine.server.begin import plan_start
@@ -51,24 +52,53 @@ class World:
     max_active_targets: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """A deployment that has not ended."""
+
+    deployment: Deployment
+    #: The alarms to look at.
+    watch: Watch | None
+    #: Its next step; None when that depends on more than the rows.
+    plan: Plan | None
+
+
 def tick(world: World, claim: Claim, now: float) -> None:
     """Move a claimed deployment one step on and give it back.
 
     Raises:
         LeaseLostError: another tick has taken over meanwhile.
     """
-    seen = world.store.read(partial(_see, deployment_id=claim.deployment_id))
+    seen = world.store.read(lambda tx: _see(tx, world, claim, now))
     if seen is None:
         return
-    deployment, watch = seen
-    look = Look() if watch is None else world.alarms.look(deployment.scope, watch, now)
-    if look.stop is not None:
-        deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
-    plan = _plan(world, deployment, now, may_start=not look.is_open)
-    if watch is not None and plan.finish is None:
-        plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
+    deployment = seen.deployment
+    if seen.watch is None:
+        plan = seen.plan or _plan_start(world, deployment, now)
+    else:
+        deployment, plan = _plan_watched(world, claim, deployment, seen.watch, now)
+    world.store.write(_step(claim, deployment, plan, now))
+
+
+def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Claim, Exception | None]:
+    """`tick` for those of these whose next step the rows alone decide, with one look and one commit for all.
+
+    Returns what it came to, None when it went well; the claims that are not among them are for `tick`.
+    """
+    seen = world.store.read(lambda tx: [(claim, _see(tx, world, claim, now)) for claim in claims])
+    over: list[Claim] = [claim for claim, one in seen if one is None]
+    steps = {
+        claim: _step(claim, one.deployment, one.plan, now)
+        for claim, one in seen
+        if one is not None and one.plan is not None
+    }
+    outcomes = world.store.write_each(list(steps.values()))
+    return dict.fromkeys(over) | dict(zip(steps, outcomes, strict=True))
+
+
+def _step(claim: Claim, deployment: Deployment, plan: Plan, now: float) -> Callable[[Transaction], None]:
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
-    world.store.write(lambda tx: apply(tx, claim, deployment, plan, now))
+    return lambda tx: apply(tx, claim, deployment, plan, now)
 
 
 def abandon(world: World, claim: Claim, now: float) -> None:
@@ -87,12 +117,17 @@ def abandon(world: World, claim: Claim, now: float) -> None:
     world.store.write(work)
 
 
-def _see(tx: Transaction, *, deployment_id: str) -> tuple[Deployment, Watch | None] | None:
-    """The deployment and the alarms to look at; None when there is nothing more to do."""
-    deployment = deployments.get(tx, deployment_id)
+def _see(tx: Transaction, world: World, claim: Claim, now: float) -> _Seen | None:
+    """The deployment as it stands; None when there is nothing more to do."""
+    deployment = deployments.get(tx, claim.deployment_id)
     if deployment is None or deployment.status.is_final:
         return None
-    return deployment, _watch(tx, deployment)
+    watch = _watch(tx, deployment)
+    return _Seen(
+        deployment=deployment,
+        watch=watch,
+        plan=_plan_by_rows(tx, world, deployment, now) if watch is None else None,
+    )
 
 
 def _watch(tx: Transaction, deployment: Deployment) -> Watch | None:
@@ -111,21 +146,30 @@ def _close(tx: Transaction, *, claim: Claim, deployment: Deployment, why: str) -
     return replace(deployment, error_code=ErrorCode.ALARM_ACTIVE.value, error_message=why)
 
 
-def _plan(world: World, deployment: Deployment, now: float, *, may_start: bool) -> Plan:
-    if deployment.status is DeploymentStatus.CREATED:
-        if deployment.error_code == ErrorCode.ALARM_ACTIVE:
-            finish = Finish(
-                status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message
-            )
-            return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
-        if not may_start:
-            return Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
-        return _plan_start(world, deployment, now)
-    return decide(world.store.read(lambda tx: observe(tx, deployment, now)), now)
+def _plan_watched(
+    world: World, claim: Claim, deployment: Deployment, watch: Watch, now: float
+) -> tuple[Deployment, Plan]:
+    """The next step of a deployment that alarms may stop, and the deployment as that leaves it."""
+    look = world.alarms.look(deployment.scope, watch, now)
+    if look.stop is not None:
+        deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
+    elif look.is_open and deployment.status is DeploymentStatus.CREATED:
+        return deployment, Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
+    plan = world.store.read(lambda tx: _plan_by_rows(tx, world, deployment, now))
+    plan = plan or _plan_start(world, deployment, now)
+    if plan.finish is None:
+        plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
+    return deployment, plan
 
 
-def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
-    if gone := world.store.read(lambda tx: missing(tx, deployment)):
+def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: float) -> Plan | None:
+    """The next step, as far as alarms have no say in it; None when the bundle must be looked at first."""
+    if deployment.status is not DeploymentStatus.CREATED:
+        return decide(observe(tx, deployment, now), now)
+    if deployment.error_code == ErrorCode.ALARM_ACTIVE:
+        finish = Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message)
+        return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
+    if gone := missing(tx, deployment):
         return _fail(gone, "The application or deployment group was deleted before the deployment started.", now)
     if deployment.stop_requested_by is not None:
         finish = Finish(
@@ -134,34 +178,44 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
             message=f"The deployment was stopped by {deployment.stop_requested_by} before it started.",
         )
         return Plan(finish=finish, wake_at=now, reason="stopped before the start")
+    if _is_restart(deployment) or "s3Location" in deployment.revision:
+        return None
+    return _plan_lineup(tx, world, deployment, None, now)
+
+
+def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
     try:
         bundle = _bundle(world, deployment)
     except TransientError as error:
         if now < deployment.create_time + START_TIMEOUT:
             return Plan(wake_at=now + _RETRY_AFTER, reason=f"the bundle's storage does not answer: {error}")
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
+    return world.store.read(lambda tx: _plan_lineup(tx, world, deployment, bundle, now))
 
-    def look(tx: Transaction) -> Plan:
-        group = deployment_groups.by_id(tx, deployment.group_id)
-        if group is None:
-            return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
-        seen = lineups.circumstances(
-            tx,
-            deployment.scope,
-            group,
-            config_name=deployment.config_name,
-            only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
-            limit=world.max_targets,
-            account_limit=world.max_active_targets,
-        )
-        forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
-        return plan_start(seen, bundle=bundle, forgives_stop_failures=forgives, now=now)
 
-    return world.store.read(look)
+def _plan_lineup(tx: Transaction, world: World, deployment: Deployment, bundle: BundleFacts | None, now: float) -> Plan:
+    group = deployment_groups.by_id(tx, deployment.group_id)
+    if group is None:
+        return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
+    seen = lineups.circumstances(
+        tx,
+        deployment.scope,
+        group,
+        config_name=deployment.config_name,
+        only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
+        limit=world.max_targets,
+        account_limit=world.max_active_targets,
+    )
+    forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+    return plan_start(seen, bundle=bundle, forgives_stop_failures=forgives, now=now)
+
+
+def _is_restart(deployment: Deployment) -> bool:
+    return deployment.document.get("deploymentMode") == DeploymentMode.RESTART
 
 
 def _bundle(world: World, deployment: Deployment) -> BundleFacts | None:
-    if deployment.document.get("deploymentMode") == DeploymentMode.RESTART:
+    if _is_restart(deployment):
         return _installed_bundle(world, deployment)
     location = deployment.revision.get("s3Location")
     return location and world.bundles.examine(deployment.scope, location, expires_in=_URL_LIFETIME)

@@ -15,7 +15,7 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -137,12 +137,13 @@ class _Writer:
         self._wakeup = wakeup
         self._engine = dialect.writing()
         migrations.upgrade(self._engine, dialect)
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[_Waiting] | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def put(self, waiting: _Waiting) -> None:
+    def put(self, *waiting: _Waiting) -> None:
+        """Queue work; several are done in one transaction."""
         if self._closed:
             raise StoreClosedError("the database is closed")
         self._queue.put(waiting)
@@ -188,14 +189,14 @@ class _Writer:
         first = self._queue.get()
         if first is None:
             return None
-        group = [first]
+        group = [*first]
         with contextlib.suppress(queue.Empty):
             while len(group) < _GROUP:
                 following = self._queue.get_nowait()
                 if following is None:
                     self._queue.put(None)
                     break
-                group.append(following)
+                group += following
         return group
 
     def _commit(self, connection: Connection, group: list[_Waiting]) -> set[Topic]:
@@ -312,6 +313,13 @@ class Store:
         result: T = waiting.future.result(timeout=_WRITE_TIMEOUT)
         return result
 
+    def write_each(self, works: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
+        """`write` for many at once, with one commit; each ends by itself, with its result or its exception."""
+        waiting = [_Waiting(work, None) for work in works]
+        if waiting:
+            self._writer.put(*waiting)
+        return [_outcome(one.future) for one in waiting]
+
     async def submit(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
         """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may."""
         waiting = _Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
@@ -397,6 +405,13 @@ class Store:
         if self._peeking is not None:
             self._peeking.connection.close()
         self._reading.dispose()
+
+
+def _outcome(future: Future[T]) -> T | Exception:
+    try:
+        return future.result(timeout=_WRITE_TIMEOUT)
+    except Exception as error:
+        return error
 
 
 def from_json(value: Any) -> Any:

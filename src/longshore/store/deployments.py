@@ -292,19 +292,12 @@ def wake(tx: Transaction, deployment_id: str, now: float) -> None:
 def claim_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: int) -> list[Claim]:
     """Take up to `limit` deployments that are due and that nobody is ticking, for `lease` seconds."""
     rows = tx.hot(
-        "SELECT id FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
-        " AND (lease_until IS NULL OR lease_until <= ?) ORDER BY wake_at LIMIT ?",
-        (now, now, limit),
+        "UPDATE deployments SET lease_owner = ?, lease_until = ?, wake_at = ?, fence = fence + 1 WHERE id IN"
+        " (SELECT id FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
+        " AND (lease_until IS NULL OR lease_until <= ?) ORDER BY wake_at LIMIT ?) RETURNING id, fence",
+        (owner, now + lease, now + lease, now, now, limit),
     ).fetchall()
-    claims = []
-    for (deployment_id,) in rows:
-        row = tx.hot(
-            "UPDATE deployments SET lease_owner = ?, lease_until = ?, wake_at = ?, fence = fence + 1"
-            " WHERE id = ? RETURNING fence",
-            (owner, now + lease, now + lease, deployment_id),
-        ).fetchone()
-        claims.append(Claim(deployment_id=deployment_id, fence=row[0], parked_until=now + lease))
-    return claims
+    return [Claim(deployment_id=row[0], fence=row[1], parked_until=now + lease) for row in rows]
 
 
 def drop_leases(tx: Transaction, now: float) -> None:

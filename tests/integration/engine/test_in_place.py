@@ -335,7 +335,7 @@ def test_two_deployments_that_begin_at_once_never_have_more_hosts_than_the_accou
     rollout.call(deployments.create_deployment, applicationName="shop", deploymentGroupName="other", revision=REVISION)
     claims = [rollout.claim(), rollout.claim()]
     rows = [rollout.store.read(lambda tx, one=one: deployment_rows.get(tx, one.deployment_id)) for one in claims]
-    plans = [engine_tick._plan(rollout.world, row, rollout.now, may_start=True) for row in rows]
+    plans = [engine_tick._plan_start(rollout.world, row, rollout.now) for row in rows]
     assert all(plan.begin is not None and plan.finish is None for plan in plans)
     for claim, row, plan in zip(claims, rows, plans, strict=True):
         rollout.store.write(
