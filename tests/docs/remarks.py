@@ -9,7 +9,7 @@ NOT_YET = {
     "PutLifecycleEventHookExecutionStatus": "no hook here is a function's to answer for yet: the same answer",
 }
 
-_GROUP = "kept and checked in full, but Auto Scaling groups and EC2 tag filters have no instances yet"
+_GROUP = "kept and checked in full; no lifecycle hook is installed in Auto Scaling groups yet"
 
 DIFFERS = {
     "CreateDeployment": "Lambda, ECS, blue/green and load balancers are refused for now, see below",

@@ -12,11 +12,12 @@ from longshore.api.deployments import resolve
 from longshore.api.operations import Call, reads
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
-from longshore.domain.deployment import TargetStatus
+from longshore.domain.deployment import ErrorCode, TargetStatus
+from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
-from longshore.providers.ports import Alarms, Bundles, ProviderError
+from longshore.providers.ports import Access, Alarms, Bundles, Members, PermanentError, ProviderError
 from longshore.store import access_keys, lineups, targets
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.wire.service import Call as WireCall
@@ -25,6 +26,9 @@ from longshore.wire.service import Handler
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import type_defs as t
 
+#: By which `examining` hands the group's EC2 instances to the operation, and gets from it how to find them. The model
+#: does not have them, so nobody can send them.
+_ELSEWHERE, _MEANT = "_elsewhere", "_meant"
 #: An agent polls all the time, and its key's use is noted every quarter of an hour; then it is late by this, seconds.
 _UNSEEN_AFTER = 20 * 60.0
 #: Hosts of the last deployment that are looked at to know how long one takes.
@@ -45,6 +49,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         call.tx,
         call.scope,
         group,
+        elsewhere=asked.get(_ELSEWHERE, ()),
         config_name=wanted.config_name,
         only_outdated=bool(asked.get("updateOutdatedInstancesOnly")),
         limit=call.limits.instances_per_deployment,
@@ -69,6 +74,9 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     alarms = effective(asked, group.document)
     if watch_of(alarms) is not None:
         answer["alarmConfiguration"] = alarms
+    tags, scaling = ec2_tag_set(group.document), auto_scaling_groups(group.document)
+    if (tags or scaling) and _ELSEWHERE not in asked:
+        answer[_MEANT] = (Access(scope=call.scope, role_arn=group.service_role_arn), tags, scaling)
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
     if (typical := _seconds_a_host(call, group)) is not None:
@@ -76,18 +84,37 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     return answer
 
 
-def examining(handler: Handler, bundles: Bundles, alarms: Alarms) -> Handler:
-    """PlanDeployment whose answer also tells of bundle and alarms, which are read with no transaction open."""
+def examining(handler: Handler, bundles: Bundles, members: Members, alarms: Alarms) -> Handler:
+    """PlanDeployment with what is outside: EC2 instances, bundle and alarms. No transaction is open meanwhile."""
 
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any]:
         plan = await handler(call, asked)
         assert plan is not None
+        missing: list[Problem] = []
+        if _MEANT in plan:
+            found, missing = await asyncio.to_thread(_elsewhere, members, *plan[_MEANT])
+            plan = await handler(call, {**asked, _ELSEWHERE: found})
+            assert plan is not None
+        if missing:
+            # Nobody knows then whether there are none.
+            known = [one for one in plan["problems"] if one["code"] != ErrorCode.NO_INSTANCES]
+            plan = {**plan, "problems": [*missing, *known]}
         scope = Scope(call.caller.account, call.caller.region)
         bundle = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
         alarm = await asyncio.to_thread(_alarm_problems, alarms, scope, plan.get("alarmConfiguration", {}))
         return {**plan, "problems": [*plan["problems"], *bundle, *alarm]}
 
     return handle
+
+
+def _elsewhere(
+    members: Members, access: Access, tags: TagSet, groups: Sequence[str]
+) -> tuple[list[Host], list[Problem]]:
+    try:
+        return members.hosts(access, tags, groups), []
+    except ProviderError as error:
+        is_fatal = isinstance(error, PermanentError)
+        return [], [_problem(error.code, f"The group's instances cannot be asked for: {error}", is_fatal=is_fatal)]
 
 
 def _instance(

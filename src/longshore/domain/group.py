@@ -99,6 +99,11 @@ def on_premises_tag_set(document: Mapping[str, Any]) -> TagSet:
     )
 
 
+def auto_scaling_groups(document: Mapping[str, Any]) -> list[str]:
+    """The names of the Auto Scaling groups whose instances it means, from its `autoScalingGroups`."""
+    return [one if isinstance(one, str) else one["name"] for one in document.get("autoScalingGroups") or ()]
+
+
 def _tag_set(flat: Sequence[Mapping[str, Any]] | None, groups: Sequence[Sequence[Mapping[str, Any]]] | None) -> TagSet:
     together = groups or ([flat] if flat else [])
     return [[tag_filter(asked) for asked in group] for group in together]

@@ -71,6 +71,9 @@ class Scope:
         suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(10))
         return f"arn:aws:codedeploy:{self.region}:{self.account}:instance/{name}_{suffix}"
 
+    def ec2_instance_arn(self, instance_id: str) -> str:
+        return f"arn:aws:ec2:{self.region}:{self.account}:instance/{instance_id}"
+
     def host(self, identifier: str) -> str:
         """Who polls with this identifier here; a host that is registered in two regions is two hosts."""
         return f"{self.region}/{identifier}"

@@ -18,6 +18,8 @@ class Host:
     arn: str
     #: Who polls for it (Scope.host).
     poller: str
+    #: Its availability zone; None for an on-premises instance.
+    zone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,8 +77,8 @@ def line_up(seen: Circumstances) -> Lineup:
     if not seen.hosts:
         return _refused(
             ErrorCode.NO_INSTANCES,
-            "No registered instance has tags that match the deployment group. "
-            "Check the group's tag filters and the instances' tags.",
+            "No instance belongs to the deployment group. Check its tag filters and the instances' tags, whether"
+            " on-premises instances are registered, and whether its Auto Scaling groups have instances in service.",
         )
     if seen.config.zonal:
         return _refused(

@@ -19,6 +19,8 @@ from longshore.domain.deployment import (
     Finish,
     TargetStatus,
 )
+from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
+from longshore.domain.lineup import Host
 from longshore.domain.rollback import CREATOR
 from longshore.engine.alarms import LOOK_EVERY, AlarmWatch
 from longshore.engine.apply import apply
@@ -26,7 +28,7 @@ from longshore.engine.plan import Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe
-from longshore.providers.ports import Bundles, TransientError
+from longshore.providers.ports import Access, Bundles, Members, PermanentError, TransientError
 from longshore.store import deployment_groups, deployments, lineups, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
@@ -45,6 +47,7 @@ class World:
 
     store: Store
     bundles: Bundles
+    members: Members
     alarms: AlarmWatch
     #: Most hosts one deployment may have.
     max_targets: int
@@ -163,7 +166,7 @@ def _plan_watched(
 
 
 def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: float) -> Plan | None:
-    """The next step, as far as alarms have no say in it; None when the bundle must be looked at first."""
+    """The next step, as far as alarms have no say in it; None when others must be asked first."""
     if deployment.status is not DeploymentStatus.CREATED:
         return decide(observe(tx, deployment, now), now)
     if deployment.error_code == ErrorCode.ALARM_ACTIVE:
@@ -178,9 +181,9 @@ def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: fl
             message=f"The deployment was stopped by {deployment.stop_requested_by} before it started.",
         )
         return Plan(finish=finish, wake_at=now, reason="stopped before the start")
-    if _is_restart(deployment) or "s3Location" in deployment.revision:
+    if _is_restart(deployment) or "s3Location" in deployment.revision or _meant_elsewhere(tx, deployment):
         return None
-    return _plan_lineup(tx, world, deployment, None, now)
+    return _plan_lineup(tx, world, deployment, None, (), now)
 
 
 def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
@@ -190,10 +193,25 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         if now < deployment.create_time + START_TIMEOUT:
             return Plan(wake_at=now + _RETRY_AFTER, reason=f"the bundle's storage does not answer: {error}")
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
-    return world.store.read(lambda tx: _plan_lineup(tx, world, deployment, bundle, now))
+    try:
+        elsewhere = _elsewhere(world, deployment)
+    except TransientError as error:
+        if now < deployment.create_time + START_TIMEOUT:
+            return Plan(wake_at=now + _RETRY_AFTER, reason=f"the group's instances cannot be asked for: {error}")
+        return _fail(error.code, f"The group's instances could not be asked for: {error}", now)
+    except PermanentError as error:
+        return _fail(error.code, f"The group's instances cannot be asked for: {error}", now)
+    return world.store.read(lambda tx: _plan_lineup(tx, world, deployment, bundle, elsewhere, now))
 
 
-def _plan_lineup(tx: Transaction, world: World, deployment: Deployment, bundle: BundleFacts | None, now: float) -> Plan:
+def _plan_lineup(
+    tx: Transaction,
+    world: World,
+    deployment: Deployment,
+    bundle: BundleFacts | None,
+    elsewhere: Sequence[Host],
+    now: float,
+) -> Plan:
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:
         return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
@@ -201,6 +219,7 @@ def _plan_lineup(tx: Transaction, world: World, deployment: Deployment, bundle: 
         tx,
         deployment.scope,
         group,
+        elsewhere=elsewhere,
         config_name=deployment.config_name,
         only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
         limit=world.max_targets,
@@ -212,6 +231,23 @@ def _plan_lineup(tx: Transaction, world: World, deployment: Deployment, bundle: 
 
 def _is_restart(deployment: Deployment) -> bool:
     return deployment.document.get("deploymentMode") == DeploymentMode.RESTART
+
+
+def _elsewhere(world: World, deployment: Deployment) -> list[Host]:
+    """The group's EC2 instances."""
+    meant = world.store.read(lambda tx: _meant_elsewhere(tx, deployment))
+    return [] if meant is None else world.members.hosts(*meant)
+
+
+def _meant_elsewhere(tx: Transaction, deployment: Deployment) -> tuple[Access, TagSet, list[str]] | None:
+    """How to find the group's EC2 instances. A group that means none needs no AWS, and no service role."""
+    group = deployment_groups.by_id(tx, deployment.group_id)
+    if group is None:
+        return None
+    tags, groups = ec2_tag_set(group.document), auto_scaling_groups(group.document)
+    if not tags and not groups:
+        return None
+    return Access(scope=deployment.scope, role_arn=group.service_role_arn), tags, groups
 
 
 def _bundle(world: World, deployment: Deployment) -> BundleFacts | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from longshore.domain.auto_scaling import AutoScalingGroup, HookResult, LifecycleHook, Member, Transition
 from longshore.providers.autoscaling_copy import AutoScalingCopy
-from longshore.providers.ports import Access, NotThereError
+from longshore.providers.ports import Access, NoAutoScalingGroupError
 from longshore.providers.service_roles import RefusedError, ServiceRoles
 
 #: Groups named in one call.
@@ -118,8 +118,8 @@ class Ec2AutoScaling:
             return self._roles.call(access, "autoscaling", operation, **asked)
         except RefusedError as error:
             # Auto Scaling has no error of its own for it.
-            if error.code == "ValidationError" and "not found" in str(error):
-                raise NotThereError(str(error)) from error
+            if error.reason == "ValidationError" and "not found" in str(error):
+                raise NoAutoScalingGroupError(str(error)) from error
             raise
 
     def _is_done(self, access: Access, operation: str, **asked: Any) -> bool:
@@ -127,7 +127,7 @@ class Ec2AutoScaling:
         try:
             self._roles.call(access, "autoscaling", operation, **asked)
         except RefusedError as error:
-            if error.code != "ValidationError":
+            if error.reason != "ValidationError":
                 raise
             return False
         return True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from longshore.providers.ports import Access, NotThereError, PermanentError
+from longshore.providers.ports import Access, NoAutoScalingGroupError, PermanentError
 from longshore.providers.service_roles import RefusedError, ServiceRoles, UnreadableError
 
 #: How the hooks begin that CodeDeploy makes: they are a deployment group's, not the Auto Scaling group's (S9.1).
@@ -79,7 +79,7 @@ class AutoScalingCopy:
         """The group itself, without instances."""
         described = self._described(access, original)
         if described is None:
-            raise NotThereError(f"there is no Auto Scaling group {original}")
+            raise NoAutoScalingGroupError(f"there is no Auto Scaling group {original}")
         made = self._described(access, name)
         if made is None:
             self._call(access, "create_auto_scaling_group", **_blueprint(described, name, tags))

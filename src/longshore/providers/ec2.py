@@ -47,7 +47,7 @@ class Ec2Instances:
             try:
                 self._roles.call(access, "ec2", "terminate_instances", InstanceIds=some)
             except RefusedError as error:
-                if error.code not in _UNKNOWN:
+                if error.reason not in _UNKNOWN:
                     raise
                 # One that is unknown keeps the others alive.
                 known = [one.id for one in self.find(access, some) if not one.state.is_over]

@@ -8,7 +8,7 @@ from typing import Any
 
 from longshore.domain.balancing import Backend, Balancer, BalancerKind, TrafficState
 from longshore.domain.ids import Scope
-from longshore.providers.ports import Access, LoadBalancers, NotThereError
+from longshore.providers.ports import Access, LoadBalancers, NoBalancerError
 from longshore.providers.service_roles import RefusedError, ServiceRoles
 
 #: Hosts named in one call. Services give no number; that many are known to be taken.
@@ -103,7 +103,7 @@ class _TargetGroups:
         arn, is_known = self._arn(access, balancer.name)
         try:
             return self._roles.call(access, "elbv2", operation, TargetGroupArn=arn, **asked)
-        except NotThereError:
+        except NoBalancerError:
             if not is_known:
                 raise
             with self._lock:
@@ -121,7 +121,7 @@ class _TargetGroups:
             return known, True
         found = self._roles.call(access, "elbv2", "describe_target_groups", Names=[name])["TargetGroups"]
         if not found:
-            raise NotThereError(f"there is no target group {name}")
+            raise NoBalancerError(f"there is no target group {name}")
         arn: str = found[0]["TargetGroupArn"]
         with self._lock:
             if len(self._arns) >= _REMEMBERED:
@@ -167,7 +167,7 @@ def _in_parts(ids: list[str], act: Callable[[list[str]], None]) -> dict[str, str
         try:
             act(some)
         except RefusedError as error:
-            if error.code not in _BAD_HOST:
+            if error.reason not in _BAD_HOST:
                 raise
             if len(some) == 1:
                 refused[some[0]] = str(error)

@@ -20,8 +20,9 @@ from botocore.parsers import ResponseParserError
 from longshore.providers.clients import Clients
 from longshore.providers.ports import (
     Access,
+    AutoScalingRightsError,
     LimitReachedError,
-    NotThereError,
+    NoBalancerError,
     PermanentError,
     ProviderError,
     RoleMissingError,
@@ -72,7 +73,7 @@ _LATER = _STALE | {
     "Unavailable",
 }
 _FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedAccess", "UnauthorizedOperation"})
-_NOT_THERE = frozenset({"LoadBalancerNotFound", "TargetGroupNotFound"})
+_NO_BALANCER = frozenset({"LoadBalancerNotFound", "TargetGroupNotFound"})
 _TOO_MANY = frozenset({"LimitExceeded", "TooManyTargets", "TooManyRegistrationsForTargetId"})
 #: No such operation there, as an emulator says it; its 501 is not one that passes.
 _NOT_DONE = frozenset({"InvalidAction", "NotImplemented", "UnknownOperationException"})
@@ -83,12 +84,13 @@ class RefusedError(PermanentError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code = code
+        #: The code of its answer.
+        self.reason = code
 
     @property
     def is_not_done(self) -> bool:
         """Whether the service does not know the operation at all."""
-        return self.code in _NOT_DONE
+        return self.reason in _NOT_DONE
 
 
 class UnreadableError(TransientError):
@@ -109,7 +111,7 @@ class ServiceRoles:
         """One call; `operation` is spelled as boto3 spells its methods.
 
         Raises:
-            ProviderError: as `Access` says; NotThereError, LimitReachedError and RefusedError besides.
+            ProviderError: as `Access` says; NoBalancerError, LimitReachedError and RefusedError besides.
         """
         try:
             return getattr(self._client(service, access), operation)(**asked)
@@ -183,9 +185,9 @@ class ServiceRoles:
         if code in _LATER or (status >= 500 and code not in _NOT_DONE):
             return TransientError(said)
         if code in _FORBIDDEN:
-            return RoleRightsError(said)
-        if code in _NOT_THERE:
-            return NotThereError(said)
+            return AutoScalingRightsError(said) if service == "autoscaling" else RoleRightsError(said)
+        if code in _NO_BALANCER:
+            return NoBalancerError(said)
         if code in _TOO_MANY:
             return LimitReachedError(said)
         return RefusedError(code, said)

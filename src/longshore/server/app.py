@@ -96,12 +96,13 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     box = onebox.build(settings.data_dir / data_dir.ONEBOX)
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     aws = outside.clients(settings, store, settings.url(port))
+    members = outside.members(aws)
     alarms = outside.alarms(settings, aws)
     endpoint = Endpoint(
         [
             services.codedeploy_service(store, settings.limits, page_secret.encode()),
             services.codedeploy_commands_service(Commands(store, waiting, signer, logs)),
-            services.longshore_service(store, settings.limits, page_secret.encode(), logs, bundles, alarms),
+            services.longshore_service(store, settings.limits, page_secret.encode(), logs, bundles, members, alarms),
             services.iam_service(store, settings.limits, page_secret.encode()),
             services.sts_service(store, settings.limits, page_secret.encode()),
             *box.services,
@@ -124,6 +125,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         World(
             store=store,
             bundles=bundles,
+            members=members,
             alarms=AlarmWatch(alarms),
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,

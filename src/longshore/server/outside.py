@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
+from longshore.providers.autoscaling import Ec2AutoScaling
 from longshore.providers.bundles import S3Bundles
 from longshore.providers.clients import Clients
+from longshore.providers.ec2 import Ec2Instances
+from longshore.providers.members import AwsMembers
 from longshore.providers.ports import Alarms
+from longshore.providers.service_roles import ServiceRoles
 from longshore.providers.topics import AppriseTopics, SnsTopics
 from longshore.server import credentials
 from longshore.server.settings import AlarmKind, AlarmSource, Settings
@@ -42,6 +46,11 @@ def clients(settings: Settings, store: Store, local_url: str) -> Clients:
             return Clients(endpoint_url=None)
         case url:
             return Clients(endpoint_url=url)
+
+
+def members(aws: Clients) -> AwsMembers:
+    roles = ServiceRoles(aws)
+    return AwsMembers(Ec2Instances(roles), Ec2AutoScaling(roles))
 
 
 def topics(settings: Settings, aws: Clients) -> AppriseTopics:

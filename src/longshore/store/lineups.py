@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from longshore.domain.group import on_premises_tag_set
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host
@@ -15,15 +17,19 @@ def circumstances(
     scope: Scope,
     group: DeploymentGroup,
     *,
+    elsewhere: Sequence[Host],
     config_name: str,
     only_outdated: bool,
     limit: int,
     account_limit: int,
 ) -> Circumstances:
-    """`limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once."""
+    """`elsewhere` are the members that no row tells of: EC2 instances.
+
+    `limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once.
+    """
     members = instances.matching(tx, scope, on_premises_tag_set(group.document))
     return Circumstances(
-        hosts=[Host(name=one.name, arn=one.arn, poller=scope.host(one.host)) for one in members],
+        hosts=[*elsewhere, *(Host(name=one.name, arn=one.arn, poller=scope.host(one.host)) for one in members)],
         health=deployments.group_health(tx, group.id),
         current_revision=group.target_revision_identity,
         config=deployment_configs.find(tx, scope, config_name),

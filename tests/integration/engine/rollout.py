@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -21,11 +21,13 @@ from longshore.api.operations import Call
 from longshore.domain.alarms import AlarmState
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import ScriptCode, TargetStatus
+from longshore.domain.group import TagSet
 from longshore.domain.ids import Scope
+from longshore.domain.lineup import Host
 from longshore.domain.target import Diagnostics, Report, advance
 from longshore.engine.alarms import AlarmWatch
 from longshore.engine.tick import World, tick
-from longshore.providers.ports import TransientError
+from longshore.providers.ports import Access, ProviderError, TransientError
 from longshore.store import deployments as deployment_rows
 from longshore.store import targets
 from longshore.store.database import Store, Transaction
@@ -49,6 +51,27 @@ class Bundles:
         return BundleFacts(url="http://127.0.0.1/bundle", sha256="0" * 64, size=1, appspec_filename="appspec.yml")
 
 
+class Members:
+    """EC2 instances that a test has launched."""
+
+    def __init__(self) -> None:
+        #: Availability zones by instance id.
+        self.zones: dict[str, str] = {}
+        #: Instead of an answer.
+        self.fails: ProviderError | None = None
+        self.asked: list[Access] = []
+
+    def hosts(self, access: Access, tag_set: TagSet, groups: Sequence[str]) -> list[Host]:
+        self.asked.append(access)
+        if self.fails is not None:
+            raise self.fails
+        arns = {name: SCOPE.ec2_instance_arn(name) for name in self.zones}
+        return [
+            Host(name=name, arn=arns[name], poller=SCOPE.host(arns[name]), zone=zone)
+            for name, zone in sorted(self.zones.items())
+        ]
+
+
 class Alarms:
     """Alarms whose states a test sets; None: nobody answers."""
 
@@ -69,9 +92,11 @@ class Rollout:
     ) -> None:
         self.store = Store(database, Wakeup())
         self.alarms = Alarms()
+        self.members = Members()
         self.world = World(
             store=self.store,
             bundles=Bundles(),
+            members=self.members,
             alarms=AlarmWatch(self.alarms),
             max_targets=1000,
             max_active_targets=2000,
@@ -127,6 +152,15 @@ class Rollout:
             return operation(call, asked)
 
         return self.store.write(work)
+
+    def mean(self, **members: Any) -> None:
+        """Change what the group is, as UpdateDeploymentGroup has it."""
+        self.call(
+            deployment_groups.update_deployment_group,
+            applicationName="shop",
+            currentDeploymentGroupName="prod",
+            **members,
+        )
 
     def deploy(self, revision: Mapping[str, Any] = REVISION, **options: Any) -> str:
         self.deployment_id = self.call(
