@@ -17,6 +17,8 @@ from typing import Any
 
 from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
 from longshore.domain.health import Fleet, Verdict, judge, room
+from longshore.domain.lifecycle import READY_AT, Label
+from longshore.domain.target import Target
 
 #: A blue/green deployment longer than this fails, seconds (S4.5): two waits of 48 hours, and 13 events of one.
 DEPLOYMENT_TIMEOUT = 109 * 3600.0
@@ -155,6 +157,15 @@ class Step:
     look_at: float
     #: One sentence for the log: why.
     reason: str
+
+
+def is_to_be_switched(target: Target) -> bool:
+    """Whether a rollback gives this original its traffic back, or takes this replacement's away (S3.12).
+
+    Only of a host that has begun to have it moved: all others are as they were.
+    """
+    first = READY_AT if target.label is Label.GREEN else 0
+    return any(event.start_time is not None for event in target.events[first:])
 
 
 def next_step(seen: Seen, now: float) -> Step:

@@ -114,7 +114,12 @@ def begin(events: Sequence[str], *, forgives_stop_failures: bool = False, label:
 
 
 def start(target: Target, now: float) -> Target:
-    """Make its first event due, or the first after it got Ready; the agent has `START_TIMEOUT` to take it up."""
+    """Make its first event due, or the first after it got Ready; the agent has `START_TIMEOUT` to take it up.
+
+    One that does not wait for that is left as it is.
+    """
+    if target.status not in (TargetStatus.PENDING, TargetStatus.READY):
+        return target
     return replace(
         target,
         status=TargetStatus.IN_PROGRESS,
@@ -145,8 +150,11 @@ def settle(target: Target, outcome: Diagnostics, now: float) -> Target:
 def lose(target: Target, now: float) -> Target:
     """Fail a target whose agent, or whose load balancer, gave no answer in time.
 
-    An event that ran too long is Failed itself; one that never started leaves every event Skipped (S3.6).
+    An event that ran too long is Failed itself; one that never started leaves every event Skipped (S3.6). A target that
+    still has time is left as it is.
     """
+    if target.deadline is None or now < target.deadline:
+        return target
     match target.command:
         case CommandState.RUNNING:
             why = "the host went silent"
@@ -165,7 +173,9 @@ def lose(target: Target, now: float) -> Target:
 
 
 def skip(target: Target, now: float) -> Target:
-    """End a target whose agent is not running anything, without an attempt at the rest (S3.5, S6.8)."""
+    """End a target without an attempt at the rest (S3.5, S6.8); one whose agent is at work is left as it is."""
+    if target.status.is_final or target.attempt:
+        return target
     events = target.events
     if target.command is CommandState.ENGINE:
         events = _with(target, replace(target.event, status=EventStatus.SKIPPED, end_time=now))

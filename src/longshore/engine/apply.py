@@ -41,13 +41,13 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
             total=len(plan.begin.targets),
         )
     for target_id in plan.lose:
-        _move(tx, deployment.id, target_id, now, _lost)
+        _move(tx, deployment.id, target_id, now, lose)
     for target_id in plan.skip:
-        _move(tx, deployment.id, target_id, now, _skipped)
+        _move(tx, deployment.id, target_id, now, skip)
     if plan.halt:
         targets.halt(tx, deployment.id)
     for target_id in plan.start:
-        _move(tx, deployment.id, target_id, now, _started)
+        _move(tx, deployment.id, target_id, now, start)
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:
         deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
@@ -79,19 +79,6 @@ def _has_room(tx: Transaction, deployment: Deployment, plan: Plan) -> bool:
         return True
     active = deployments.count_active_targets(tx, deployment.scope)
     return active + len(plan.begin.targets) <= plan.begin.account_limit
-
-
-def _lost(target: Target, now: float) -> Target:
-    is_overdue = target.deadline is not None and target.deadline <= now
-    return lose(target, now) if is_overdue else target
-
-
-def _skipped(target: Target, now: float) -> Target:
-    return target if target.attempt or target.status.is_final else skip(target, now)
-
-
-def _started(target: Target, now: float) -> Target:
-    return start(target, now) if target.status is TargetStatus.PENDING else target
 
 
 def _move(
