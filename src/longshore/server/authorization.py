@@ -10,6 +10,7 @@ from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.permissions import commands
 from longshore.auth.permissions.codedeploy import CODEDEPLOY, OURS
+from longshore.auth.permissions.elasticloadbalancing import ELBV2
 from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
 from longshore.auth.permissions.needs import Asked, Need, Table, everything
 from longshore.auth.policy_managed import managed_policy
@@ -22,7 +23,13 @@ from longshore.store import access_keys, deployment_groups, deployments, princip
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call
 
-_TABLES: Mapping[str, Table] = {"codedeploy": CODEDEPLOY, "iam": IAM, "sts": STS, "longshore": {**LONGSHORE, **OURS}}
+_TABLES: Mapping[str, Table] = {
+    "codedeploy": CODEDEPLOY,
+    "iam": IAM,
+    "sts": STS,
+    "longshore": {**LONGSHORE, **OURS},
+    "elbv2": ELBV2,
+}
 _ENROLLING = ("longshore", "EnrollHost")
 #: More than any operation takes.
 _MOST_NAMED = 1000

@@ -69,7 +69,11 @@ class AwsQuery(Protocol):
 
     def __init__(self, services: Iterable[Service]) -> None:
         super().__init__(services)
-        self._by_signing_name = {name: service for service in self.services for name in service.signing_names}
+        #: Several may share a name, and differ by version.
+        self._by_signing_name: dict[str, list[Service]] = {}
+        for service in self.services:
+            for name in service.signing_names:
+                self._by_signing_name.setdefault(name, []).append(service)
         self._plans = self.plans()
 
     def plans(self) -> PlansByService:
@@ -93,12 +97,11 @@ class AwsQuery(Protocol):
             raise AwsError("MissingAction", "The request has no parameter Action, which names the operation.", 400)
         scope, version, action = asked.split("/", 2)
         # One that is not signed is still told so, rather than that there is no such service.
-        candidates = (
-            [self._by_signing_name[scope]] if scope in self._by_signing_name else self.services if not scope else ()
-        )
-        for service in candidates:
+        for service in self._by_signing_name.get(scope, ()) if scope else self.services:
+            if version != service.model.api_version:
+                continue
             operation = operation_of(service, action)
-            if operation is not None and version == service.model.api_version:
+            if operation is not None:
                 return service, operation
         shown = version[:20] or "NO_VERSION_SPECIFIED"
         raise AwsError("UnknownOperationException", f"Could not find operation {action[:100]} for version {shown}", 400)

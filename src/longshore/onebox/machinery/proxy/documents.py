@@ -85,6 +85,7 @@ def routes(listener: Listener) -> Resource:
     return {
         "@type": f"{_TYPE}envoy.config.route.v3.RouteConfiguration",
         "name": listener.name,
+        "request_headers_to_remove": ["x-envoy-external-address"],
         "virtual_hosts": [
             {
                 "name": listener.name,

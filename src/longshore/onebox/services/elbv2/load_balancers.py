@@ -1,0 +1,151 @@
+"""Load balancers: each has a loopback address of its own, so that their ports never collide."""
+
+from __future__ import annotations
+
+import secrets
+
+from longshore.onebox.machinery.proxy import ProxyError
+from longshore.onebox.machinery.proxy.envoy import program
+from longshore.onebox.machinery.records import Document
+from longshore.onebox.services.elbv2 import errors, rules
+from longshore.onebox.services.elbv2.attributes import BALANCER_ATTRIBUTES, Attributes
+from longshore.onebox.services.elbv2.rows import (
+    BALANCER,
+    LISTENER,
+    Ask,
+    Input,
+    Output,
+    check_name,
+    new_id,
+    page,
+    shown,
+    tags_of,
+)
+from longshore.wire.service import AwsError
+
+_SHORT = {"application": "app", "network": "net"}
+_MOST = 50
+
+
+def create(ask: Ask, given: Input) -> Output:
+    name, kind = given["Name"], given.get("Type") or "application"
+    check_name(name, "load balancer")
+    if name.startswith("internal-"):
+        raise errors.validation("A load balancer name cannot begin with 'internal-'.")
+    if kind not in _SHORT:
+        raise errors.not_configurable(f"Load balancers of type {kind} are not done here: application and network are.")
+    tags = tags_of(given)
+    asked = {
+        "Type": kind,
+        "Scheme": given.get("Scheme") or "internet-facing",
+        "Subnets": sorted(given.get("Subnets") or [one["SubnetId"] for one in given.get("SubnetMappings") or ()]),
+        "SecurityGroups": sorted(given.get("SecurityGroups") or ()),
+    }
+    there = ask.all(BALANCER)
+    for one in there.values():
+        if one["LoadBalancerName"] == name:
+            if one["Asked"] == asked:
+                return {"LoadBalancers": [shown(one)]}
+            message = f"A load balancer with the same name '{name}' exists, but with different settings"
+            raise AwsError("DuplicateLoadBalancerName", message)
+    if len(there) >= _MOST:
+        raise AwsError("TooManyLoadBalancers", f"An account has at most {_MOST} load balancers in a region.")
+    made = make(ask, name, kind, asked, tags)
+    return {"LoadBalancers": [shown(made)]}
+
+
+def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str]) -> Document:
+    """A new load balancer, with nothing to listen to yet."""
+    try:
+        program()
+    except ProxyError as error:
+        raise errors.not_configurable(str(error)) from None
+    arn = ask.arn(f"loadbalancer/{_SHORT[kind]}/{name}/{new_id()}")
+    address = _free_address({one["Address"] for _, _, one in ask.tx.everyones(BALANCER)})
+    zones = [
+        {"ZoneName": f"{ask.owner.region}{'abcdef'[number % 6]}", "SubnetId": subnet}
+        for number, subnet in enumerate(asked["Subnets"])
+    ]
+    document = {
+        "LoadBalancerArn": arn,
+        "LoadBalancerName": name,
+        # No resolver knows names of ours, and those below localhost are all 127.0.0.1.
+        "DNSName": address,
+        "CreatedTime": ask.now,
+        "Scheme": asked["Scheme"],
+        "State": {"Code": "active"},
+        "Type": kind,
+        "AvailabilityZones": zones,
+        "SecurityGroups": asked["SecurityGroups"],
+        "IpAddressType": "ipv4",
+        "Address": address,
+        "Asked": asked,
+        "Attributes": {},
+        "Tags": tags,
+    }
+    ask.put(BALANCER, arn, document)
+    return document
+
+
+def _free_address(taken: set[str]) -> str:
+    """One of 127.65.0.0/16. By chance, so that another server's on this machine is another most likely."""
+    while True:
+        address = f"127.65.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        if address not in taken:
+            return address
+
+
+def describe(ask: Ask, given: Input) -> Output:
+    arns, names = given.get("LoadBalancerArns") or (), given.get("Names") or ()
+    found = [one for one in ask.chosen(BALANCER, arns, names, named_by="LoadBalancerName") if not one.get("Classic")]
+    return page(given, "LoadBalancers", [shown(one) for one in found], "LoadBalancerArn")
+
+
+def delete(ask: Ask, given: Input) -> Output:
+    """Also its listeners and their rules; one that is not there is none the less gone."""
+    arn = given["LoadBalancerArn"]
+    document = ask.tx.get(BALANCER, ask.owner, arn)
+    if document is not None:
+        if _attributes(document)["deletion_protection.enabled"] == "true":
+            raise errors.not_permitted(
+                f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+            )
+        remove(ask, arn)
+    return {}
+
+
+def remove(ask: Ask, arn: str) -> None:
+    for listener_arn, listener in ask.all(LISTENER).items():
+        if listener["LoadBalancerArn"] == arn:
+            rules.remove_listener(ask, listener_arn)
+    ask.delete(BALANCER, arn)
+
+
+def describe_attributes(ask: Ask, given: Input) -> Output:
+    document = ask.require(BALANCER, given["LoadBalancerArn"])
+    return {"Attributes": _attributes(document).listed()}
+
+
+def modify_attributes(ask: Ask, given: Input) -> Output:
+    document = ask.require(BALANCER, given["LoadBalancerArn"])
+    document["Attributes"] |= _attributes(document).changed(given["Attributes"])
+    ask.put(BALANCER, given["LoadBalancerArn"], document)
+    return {"Attributes": _attributes(document).listed()}
+
+
+def _attributes(document: Document) -> Attributes:
+    return Attributes("Load balancer", BALANCER_ATTRIBUTES[document["Type"]], document["Attributes"])
+
+
+def idle_seconds(document: Document) -> int:
+    """How long a connection through it may be idle."""
+    return int(_attributes(document)["idle_timeout.timeout_seconds"])
+
+
+OPERATIONS = {
+    "CreateLoadBalancer": create,
+    "DescribeLoadBalancers": describe,
+    "DeleteLoadBalancer": delete,
+    "DescribeLoadBalancerAttributes": describe_attributes,
+    "ModifyLoadBalancerAttributes": modify_attributes,
+}

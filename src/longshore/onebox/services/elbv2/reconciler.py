@@ -1,0 +1,153 @@
+"""Keeps the proxy in line with what is kept: one thread, which looks when something changed, and every second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from longshore.onebox.machinery.proxy import Proxy, ProxyError
+from longshore.onebox.machinery.proxy.health import EndpointState, Place
+from longshore.onebox.machinery.records import Document, Owner, Records
+from longshore.onebox.services.elbv2 import traffic
+from longshore.onebox.services.elbv2.rows import TARGETS, short
+from longshore.onebox.services.elbv2.targets import AddressOf, address
+
+log = structlog.stdlib.get_logger()
+
+_LOOK_EVERY = 1.0
+#: Nothing may have been under way at a drained target for so long before it is out: a request that was just being
+#: handed to it as it was drained has shown by then.
+_QUIET_SECONDS = 1.0
+
+
+class Reconciler:
+    """Looks at what is kept, and has the proxy do it."""
+
+    def __init__(self, records: Records, proxy: Proxy, address_of: AddressOf, *, now: Callable[[], float]) -> None:
+        self._records = records
+        self._proxy = proxy
+        self._address_of = address_of
+        self._now = now
+        self._news = threading.Condition()
+        self._asked = 0
+        self._looked = 0
+        self._is_stopping = False
+        self._thread: threading.Thread | None = None
+        self._last_problem = ""
+        #: Drained targets at which nothing is under way, and since when.
+        self._quiet: dict[Place, float] = {}
+
+    def start(self) -> None:
+        """Have a look, and go on looking."""
+        self._asked += 1
+        self._thread = threading.Thread(target=self._run, name="elbv2", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; the proxy goes on by itself."""
+        with self._news:
+            self._is_stopping = True
+            self._news.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Something changed."""
+        with self._news:
+            self._asked += 1
+            self._news.notify_all()
+
+    def settle(self, seconds: float) -> None:
+        """Something changed: wait until the proxy has heard of it, at most so long."""
+        with self._news:
+            self._asked += 1
+            mine = self._asked
+            self._news.notify_all()
+            if self._thread is not None:
+                self._news.wait_for(lambda: self._looked >= mine or self._is_stopping, seconds)
+
+    def _run(self) -> None:
+        pause: float | None = None
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._asked > self._looked or self._is_stopping, pause)
+                if self._is_stopping:
+                    return
+                asked = self._asked
+            try:
+                pause = _LOOK_EVERY if self._look() else None
+                self._last_problem = ""
+            except ProxyError as error:
+                pause = _LOOK_EVERY
+                if str(error) != self._last_problem:
+                    log.error("proxy_failed", reason=str(error))
+                    self._last_problem = str(error)
+            except Exception:
+                pause = _LOOK_EVERY
+                log.exception("elbv2_look_failed")
+            with self._news:
+                self._looked = asked
+                self._news.notify_all()
+
+    def _look(self) -> bool:
+        """Whether there is something to look after."""
+        kept = traffic.read(self._records)
+        plan = traffic.plan(kept, self._address_of)
+        is_in_force = self._proxy.apply(plan)
+        if is_in_force and self._end_drains(kept):
+            self._proxy.apply(traffic.plan(traffic.read(self._records), self._address_of))
+        return bool(plan.listeners)
+
+    def _end_drains(self, kept: traffic.Kept) -> bool:
+        """Take out drained targets that are done, or whose time is up; whether there were any."""
+        drained = {
+            arn: {key: one for key, one in registered.items() if "DrainedUntil" in one}
+            for arn, registered in kept.targets.items()
+        }
+        drained = {arn: some for arn, some in drained.items() if some}
+        if not drained:
+            self._quiet.clear()
+            return False
+        used = kept.used_groups
+        states = self._proxy.states([short(arn) for arn in drained if arn in used]) if used & drained.keys() else {}
+        self._note_quiet(kept, states)
+        ended = False
+        for arn, some in drained.items():
+            owner, group = kept.groups[arn]
+            over = [
+                key
+                for key, one in some.items()
+                if one["DrainedUntil"] <= self._now() or arn not in used or self._is_quiet(owner, group, one)
+            ]
+            if over:
+                ended = True
+                self._forget(owner, arn, {key: some[key] for key in over})
+        return ended
+
+    def _note_quiet(self, kept: traffic.Kept, states: dict[Place, EndpointState]) -> None:
+        protocols = {short(arn): group["Protocol"] for arn, (_, group) in kept.groups.items()}
+        now = time.monotonic()
+        self._quiet = {
+            place: self._quiet.get(place, now)
+            for place, state in states.items()
+            # Between requests of HTTP a connection is nobody's.
+            if state.is_drained and not (state.requests if protocols.get(place[0]) == "HTTP" else state.connections)
+        }
+
+    def _is_quiet(self, owner: Owner, group: Document, target: Document) -> bool:
+        where = address(group, target, lambda instance: self._address_of(owner, instance))
+        if where is None:
+            return True  # its instance is gone
+        since = self._quiet.get((short(group["TargetGroupArn"]), where, target["Port"]))
+        return since is not None and time.monotonic() - since >= _QUIET_SECONDS
+
+    def _forget(self, owner: Owner, arn: str, over: dict[str, Document]) -> None:
+        with self._records.transaction() as tx:
+            registered = tx.get(TARGETS, owner, arn)
+            if registered is not None:
+                # One that was registered anew meanwhile is another.
+                left = {key: one for key, one in registered.items() if over.get(key) != one}
+                tx.put(TARGETS, owner, arn, left)

@@ -1,0 +1,126 @@
+"""What the service keeps: documents in the model's own words, and a few of ours beside them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from longshore.onebox.machinery.records import Document, Owner, Transaction
+from longshore.onebox.services.elbv2 import errors
+from longshore.wire.service import AwsError
+
+BALANCER = "elbv2.load-balancer"
+LISTENER = "elbv2.listener"
+RULE = "elbv2.rule"
+GROUP = "elbv2.target-group"
+#: Those of one group, by its ARN: ``{"<id>:<port>": target}``.
+TARGETS = "elbv2.targets"
+
+_NOT_FOUND: dict[str, Callable[[Iterable[str]], AwsError]] = {
+    BALANCER: errors.load_balancers_not_found,
+    LISTENER: errors.listeners_not_found,
+    RULE: errors.rules_not_found,
+    GROUP: errors.target_groups_not_found,
+}
+#: Members of a document that no answer shows.
+_OURS = frozenset({"Address", "Attributes", "Tags", "Asked", "Forwards", "DefaultRuleArn", "Classic"})
+
+_NAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
+_MOST_A_PAGE = 400
+
+Input = dict[str, Any]
+Output = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One call, in the transaction that carries it out."""
+
+    tx: Transaction
+    owner: Owner
+    #: Epoch seconds.
+    now: float
+
+    def require(self, kind: str, arn: str) -> Document:
+        """A document; raises the error of its kind when there is none."""
+        found = self.tx.get(kind, self.owner, arn)
+        if found is None:
+            raise _NOT_FOUND[kind]([arn])
+        return found
+
+    def all(self, kind: str) -> dict[str, Document]:
+        """The owner's documents of a kind, by ARN."""
+        return self.tx.all(kind, self.owner)
+
+    def put(self, kind: str, arn: str, document: Document) -> None:
+        self.tx.put(kind, self.owner, arn, document)
+
+    def delete(self, kind: str, arn: str) -> None:
+        self.tx.delete(kind, self.owner, arn)
+
+    def chosen(
+        self, kind: str, arns: Iterable[str], names: Iterable[str] = (), *, named_by: str = ""
+    ) -> list[Document]:
+        """The documents of these ARNs and names, or all of the kind; raises the kind's error when one is not there."""
+        there = self.all(kind)
+        arns, names = list(arns), list(names)
+        if not (arns or names):
+            return list(there.values())
+        by_name = {document[named_by]: document for document in there.values()} if names else {}
+        missing = [arn for arn in arns if arn not in there] + [name for name in names if name not in by_name]
+        if missing:
+            raise _NOT_FOUND[kind](missing)
+        found = {id(one): one for one in [*(there[arn] for arn in arns), *(by_name[name] for name in names)]}
+        return list(found.values())
+
+    def arn(self, rest: str) -> str:
+        return f"arn:aws:elasticloadbalancing:{self.owner.region}:{self.owner.account}:{rest}"
+
+
+def new_id() -> str:
+    """What makes an ARN the only one of its name, for ever."""
+    return secrets.token_hex(8)
+
+
+def short(arn: str) -> str:
+    """A name for what an ARN names that files and statistics may have, and that is as unique."""
+    return "-".join(arn.split("/")[1:])
+
+
+def shown(document: Document) -> Output:
+    """A document as an answer shows it."""
+    return {name: value for name, value in document.items() if name not in _OURS}
+
+
+def page(given: Input, member: str, found: list[Output], key: str) -> Output:
+    """One page of an answer: those after the marker, as many as asked for."""
+    size = given.get("PageSize") or _MOST_A_PAGE
+    after = given.get("Marker") or ""
+    left = sorted((one for one in found if one[key] > after), key=lambda one: str(one[key]))
+    answer: Output = {member: left[:size]}
+    if len(left) > size:
+        answer["NextMarker"] = left[size - 1][key]
+    return answer
+
+
+def check_name(name: str, kind: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise errors.validation(
+            f"The {kind} name '{name[:100]}' must be 1 to 32 letters, digits and hyphens, and begin and end with none."
+        )
+
+
+def tags_of(given: Input) -> dict[str, str]:
+    """The tags that an input asks for."""
+    tags = [(one["Key"], one.get("Value") or "") for one in given.get("Tags") or ()]
+    if len(dict(tags)) < len(tags):
+        raise AwsError("DuplicateTagKeys", "A tag key is given twice; give each once.")
+    if len(tags) > MOST_TAGS:
+        raise AwsError("TooManyTags", f"A resource has at most {MOST_TAGS} tags.")
+    return dict(tags)
+
+
+MOST_TAGS = 50

@@ -1,0 +1,133 @@
+"""The operations behind the wire, and the same for onebox's other services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from longshore import models
+from longshore.onebox.machinery.proxy import Proxy, ProxyError
+from longshore.onebox.machinery.records import Owner, Records
+from longshore.onebox.services.elbv2 import listeners, load_balancers, rules, tags, target_groups, targets
+from longshore.onebox.services.elbv2.actions import balancers_of_groups
+from longshore.onebox.services.elbv2.reconciler import Reconciler
+from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, short
+from longshore.onebox.services.elbv2.targets import AddressOf
+from longshore.wire.constraints import explain_as
+from longshore.wire.service import AwsError, Call, Handler, Service
+
+#: How long a call that changed something waits until the proxy has taken it up; after that it is on its way.
+_SETTLE_SECONDS = 10.0
+
+Operation = Callable[[Ask, Input], Output]
+
+
+class Elbv2:
+    """Load balancers on this machine."""
+
+    def __init__(self, records: Records, directory: Path, address_of: AddressOf, *, now: Callable[[], float]) -> None:
+        """`directory` is the proxy's; `address_of` says where an instance is."""
+        self._records = records
+        self._address_of = address_of
+        self._now = now
+        self._proxy = Proxy(directory)
+        self._reconciler = Reconciler(records, self._proxy, address_of, now=now)
+        operations: dict[str, Operation] = {
+            **load_balancers.OPERATIONS,
+            **listeners.OPERATIONS,
+            **rules.OPERATIONS,
+            **target_groups.OPERATIONS,
+            **tags.OPERATIONS,
+            "RegisterTargets": partial(targets.register, address_of=address_of),
+            "DeregisterTargets": _deregister,
+        }
+        changes = frozenset(name for name in operations if not name.startswith("Describe"))
+        handlers = {name: self._handler(one, changes=name in changes) for name, one in operations.items()}
+        self.service = Service(
+            model=models.load_later("elbv2"),
+            handlers={**handlers, "DescribeTargetHealth": self._describe_health},
+            explain=explain_as("ValidationError"),
+            signing_names=frozenset({"elasticloadbalancing"}),
+            unrecorded=changes,
+        )
+
+    def start(self) -> None:
+        """Find the proxy again, or start it, and keep it in line from now on."""
+        self._reconciler.start()
+
+    def stop(self) -> None:
+        """Do nothing more; the proxy goes on."""
+        self._reconciler.stop()
+
+    def wake(self) -> None:
+        """An instance began, stopped or moved."""
+        self._reconciler.wake()
+
+    def register(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
+        """Have a target group send traffic to these, at its own port. Raises AwsError."""
+        self._do(owner, partial(targets.register, address_of=self._address_of), _input(target_group, identifiers))
+
+    def deregister(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
+        """Have it send them nothing new; they are drained meanwhile. Raises AwsError."""
+        self._do(owner, _deregister, _input(target_group, identifiers))
+
+    def health(self, owner: Owner, target_group: str) -> Mapping[str, str] | None:
+        """How each target is, in the words of DescribeTargetHealth; None where there is no such group.
+
+        Raises AwsError when the proxy does not say it.
+        """
+        try:
+            described = self._health(owner, {"TargetGroupArn": target_group})["TargetHealthDescriptions"]
+        except AwsError as error:
+            if error.code != "TargetGroupNotFound":
+                raise
+            return None
+        return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in described}
+
+    def _handler(self, operation: Operation, *, changes: bool) -> Handler:
+        async def handle(call: Call, given: Input) -> Output:
+            owner = Owner(call.caller.account, call.caller.region)
+            return await asyncio.to_thread(self._do, owner, operation, given, changes=changes)
+
+        return handle
+
+    def _do(self, owner: Owner, operation: Operation, given: Input, *, changes: bool = True) -> Output:
+        with self._records.transaction() as tx:
+            answer = operation(Ask(tx=tx, owner=owner, now=self._now()), given)
+        if changes:
+            self._reconciler.settle(_SETTLE_SECONDS)
+        return answer
+
+    async def _describe_health(self, call: Call, given: Input) -> Output:
+        owner = Owner(call.caller.account, call.caller.region)
+        return await asyncio.to_thread(self._health, owner, given)
+
+    def _health(self, owner: Owner, given: Input) -> Output:
+        arn = given["TargetGroupArn"]
+        with self._records.transaction() as tx:
+            ask = Ask(tx=tx, owner=owner, now=self._now())
+            group, registered = ask.require(GROUP, arn), ask.require(TARGETS, arn)
+            is_in_use = arn in balancers_of_groups(ask)
+        try:
+            states = self._proxy.states([short(arn)]) if is_in_use and registered else {}
+        except ProxyError as error:
+            raise AwsError("HealthUnavailable", f"{error} Try again.", 500) from None
+        return targets.health(
+            group,
+            registered,
+            given.get("Targets") or [],
+            is_in_use=is_in_use,
+            address_of=lambda instance: self._address_of(owner, instance),
+            states=states,
+        )
+
+
+def _deregister(ask: Ask, given: Input) -> Output:
+    return targets.deregister(ask, given, is_in_use=given["TargetGroupArn"] in balancers_of_groups(ask))
+
+
+def _input(target_group: str, identifiers: Sequence[str]) -> dict[str, Any]:
+    return {"TargetGroupArn": target_group, "Targets": [{"Id": one} for one in identifiers]}
