@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
 class Webhook:
     """Listens as long as its `with` block lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, certificate: tuple[Path, Path] | None = None) -> None:
+        """`certificate` and its key: it speaks TLS."""
         hook = self
         self.received: list[dict[str, Any]] = []
+        #: Of each of these, by lower-case name.
+        self.headers: list[dict[str, str]] = []
         #: How many of the next calls are answered 503.
         self.refuses = 0
 
@@ -24,6 +29,7 @@ class Webhook:
                     hook.refuses -= 1
                     self.send_error(503)
                     return
+                hook.headers.append({name.lower(): value for name, value in self.headers.items()})
                 hook.received.append(json.loads(body))
                 self.send_response(200)
                 self.end_headers()
@@ -32,6 +38,10 @@ class Webhook:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(*certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def port(self) -> int:

@@ -35,6 +35,8 @@ def test_a_backup_of_a_busy_server_goes_on_elsewhere_as_if_nothing_had_happened(
     second = shop.start(Revision(hooks=hooks))
     wait_until("both hosts are in the hook", lambda: at_work.exists() and len(at_work.read_text()) == 2)
 
+    own_plane.client("sns").create_topic(Name="releases")
+
     # Others go on changing rows and objects all the while.
     done, changes = threading.Event(), []
 
@@ -75,6 +77,7 @@ def test_a_backup_of_a_busy_server_goes_on_elsewhere_as_if_nothing_had_happened(
     assert own_plane.run("longshore", "audit", "verify").stdout.startswith(tuple("123456789"))
     applications = own_plane.aws("deploy", "list-applications")["applications"]
     assert "load-3" in applications
+    assert len(own_plane.client("sns").list_topics()["Topics"]) == 1
     assert own_plane.client("s3").get_object(Bucket="releases", Key="load-0")["Body"].read() == b"x" * 1000
 
     go_on.touch()

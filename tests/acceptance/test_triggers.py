@@ -48,5 +48,30 @@ def test_a_web_hook_is_told_of_a_deployment(
         assert "hush" not in plane.log.read_text()
 
 
+def test_a_subscriber_of_a_topic_is_told_of_a_deployment(
+    own_plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+) -> None:
+    """The server's own SNS, with nothing set up but by the aws CLI."""
+    with Webhook() as hook:
+        topic = own_plane.aws("sns", "create-topic", "--name", "releases")["TopicArn"]
+        own_plane.aws(
+            *("sns", "subscribe", "--topic-arn", topic, "--protocol", "http"),
+            *("--notification-endpoint", f"http://127.0.0.1:{hook.port}/"),
+        )
+        asked = wait_until("it is asked", lambda: hook.received)[0]
+        own_plane.aws("sns", "confirm-subscription", "--topic-arn", topic, "--token", asked["Token"])
+        shop = shop_of(own_plane, hosts_of(own_plane, 1))
+        own_plane.aws(
+            *("deploy", "update-deployment-group", "--application-name", shop.name),
+            *("--current-deployment-group-name", "prod", "--trigger-configurations"),
+            f"triggerName=all,triggerTargetArn={topic},triggerEvents=DeploymentSuccess",
+        )
+        deployment_id, _ = shop.run(Revision())
+        test, told = wait_until("it is told", lambda: hook.received[2:] and hook.received[1:])
+        assert "TEST" in test["Subject"]
+        assert told["Subject"].startswith(f"SUCCEEDED: AWS CodeDeploy {deployment_id}")
+        assert json.loads(told["Message"])["status"] == "SUCCEEDED"
+
+
 def _what(message: dict[str, Any]) -> str:
     return str(message.get("status") or f"instance {message['instanceStatus']}")

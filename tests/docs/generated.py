@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from longshore import models
 from longshore.agent import command_line
 from longshore.api.operations import served
 from longshore.cli.app import app
+from longshore.onebox import world as onebox
 from longshore.onebox.services.s3.routes import operation_names
 from longshore.server.services import CODEDEPLOY_OPERATIONS, IAM_OPERATIONS, STS_OPERATIONS
+from longshore.wire.service import Service
 from tests.docs.remarks import DIFFERS, NOT_YET
 
 INSTALLED = Path(longshore.__file__).parent
@@ -48,10 +51,18 @@ def others() -> str:
             ("IAM", _names(served(IAM_OPERATIONS))),
             ("STS", _names(served(STS_OPERATIONS))),
             ("S3", _names(operation_names())),
+            *((box.model.metadata["serviceId"], _names(box.handlers)) for box in _onebox()),
             ("the agents' service", _names(models.load("codedeploy-commands").operation_names)),
             ("our own", _names(models.load("longshore").operation_names)),
         ),
     )
+
+
+def _onebox() -> Sequence[Service]:
+    with tempfile.TemporaryDirectory() as folder:
+        box = onebox.build(Path(folder), url="", mail_server=None)
+        box.records.close()
+    return box.services
 
 
 def commands() -> str:

@@ -70,6 +70,15 @@ def server(
             " Repeatable.",
         ),
     ] = None,
+    smtp: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LONGSHORE_SMTP",
+            show_envvar=True,
+            metavar="smtp[s]://USER:PASSWORD@HOST:PORT?from=ADDRESS",
+            help="Mail server for the mail subscribers of the topics that come with the server.",
+        ),
+    ] = None,
     topics: Annotated[
         Path | None,
         typer.Option(help="YAML file of Apprise URLs by topic ARN: who is told of triggers without SNS.", exists=True),
@@ -96,6 +105,7 @@ def server(
         parse_alarms,
         parse_days,
         parse_listen,
+        parse_smtp,
         read_topics,
     )
     from longshore.store.errors import DatabaseError, DatabaseUrlError
@@ -118,6 +128,7 @@ def server(
             limits=with_changes(limit or ()),
             keep_deployments=None if keep_deployments is None else parse_days(keep_deployments),
             alarms=tuple(map(parse_alarms, alarms or ())),
+            mail_server=None if smtp is None else parse_smtp(smtp),
             topics={} if topics is None else read_topics(topics),
             log_format=log_format,
             log_level=log_level,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from longshore.onebox.machinery.records import Owner, Records
+from longshore.onebox.machinery.records import FILE, Owner, Records
+from longshore.onebox.services import cloudwatch, sns
 from longshore.onebox.services.elbv2 import Elbv2
+from longshore.wire.endpoint import ASGIApp
 from longshore.wire.service import Service
 
 
@@ -19,6 +21,11 @@ class Onebox:
     services: Sequence[Service]
     records: Records
     load_balancers: Elbv2
+    delivering: sns.Delivering
+    watching: cloudwatch.Watching
+    #: What is to be had unsigned: pages by path, and what links at "/" do by their Action.
+    pages: Mapping[str, ASGIApp]
+    unsigned: Mapping[str, ASGIApp]
 
     @property
     def changes(self) -> frozenset[str]:
@@ -28,18 +35,44 @@ class Onebox:
     def start(self) -> None:
         """Find again what ran when the last server of this data stopped, and go on with it."""
         self.load_balancers.start()
+        self.delivering.start()
+        self.watching.start()
 
     def stop(self) -> None:
         """Do nothing more. What runs goes on running: instances and their traffic outlive the server."""
+        self.watching.stop()
+        self.delivering.stop()
         self.load_balancers.stop()
         self.records.close()
 
 
-def build(directory: Path) -> Onebox:
-    """Open what is kept in `directory` and wire the services over it; nothing runs before `start`."""
-    records = Records(directory / "onebox.db")
+def build(directory: Path, *, url: str, mail_server: sns.MailServer | None) -> Onebox:
+    """Open what is kept in `directory` and wire the services over it; nothing runs before `start`.
+
+    `url` is where everybody reaches the services.
+    """
+    records = Records(directory / FILE)
     load_balancers = Elbv2(records, directory / "proxy", _address, now=time.time)
-    return Onebox(services=(load_balancers.service,), records=records, load_balancers=load_balancers)
+    signer = sns.Signer(records)
+    delivering = sns.Delivering(records, mail_server)
+    topics = sns.Topics(records, signer, url, nudge=delivering.nudge)
+    delivering.also_sweep(topics.sweep)
+    metrics = cloudwatch.Metrics(records)
+    alarms = cloudwatch.Alarms(records, metrics, topics)
+    watching = cloudwatch.Watching(records, metrics, alarms)
+    return Onebox(
+        services=(
+            load_balancers.service,
+            cloudwatch.CloudWatch(records, metrics, alarms, watching).service(),
+            sns.Sns(records, topics, sends_mail=mail_server is not None).service(),
+        ),
+        records=records,
+        load_balancers=load_balancers,
+        delivering=delivering,
+        watching=watching,
+        pages=sns.pages_of(signer),
+        unsigned=sns.unsigned_of(records, topics, now=time.time),
+    )
 
 
 def _address(_owner: Owner, _instance: str) -> str | None:

@@ -93,7 +93,11 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
     bundles = outside.bundles(settings, store, settings.url(port))
-    box = onebox.build(settings.data_dir / data_dir.ONEBOX)
+    box = onebox.build(
+        settings.data_dir / data_dir.ONEBOX,
+        url=settings.public_url or settings.url(port),
+        mail_server=settings.mail_server,
+    )
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     aws = outside.clients(settings, store, settings.url(port))
     members = outside.members(aws)
@@ -134,7 +138,13 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     readiness = Readiness(is_current=store.is_current, engine=engine)
     return ControlPlane(
         store=store,
-        app=Router(endpoint, {"s3": s3}, fallback=s3, pages=pages(readiness, metrics.registry, metrics_token)),
+        app=Router(
+            endpoint,
+            {"s3": s3},
+            fallback=s3,
+            pages={**pages(readiness, metrics.registry, metrics_token), **box.pages},
+            unsigned=box.unsigned,
+        ),
         waiting=waiting,
         hook_logs=logs,
         onebox=box,

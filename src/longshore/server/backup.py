@@ -1,6 +1,6 @@
-"""A backup: the embedded database and the objects as one tar file, taken while the server runs.
+"""A backup: the embedded database, what onebox knows and its objects as one tar file, taken while the server runs.
 
-The database holds every key and signer, so nothing else is needed to go on. It is copied first, the objects after it:
+The database holds every key and signer, so nothing else is needed to go on. It is copied first, the objects last:
 a revision that the database knows then has its bundle. The sums come last, so that a file that was cut off shows.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from longshore.onebox.machinery.objects.copying import INDEX, content_named_in
-from longshore.server.data_dir import DATABASE, OBJECTS, sync
+from longshore.server.data_dir import DATABASE, OBJECTS, RECORDS, sync
 from longshore.store import snapshot
 
 #: Of the layout below; a later one gets another number.
@@ -71,6 +71,10 @@ def back_up(data_dir: Path, file: Path, progress: Progress) -> Manifest:
             _add_text(tar, MANIFEST, json.dumps(asdict(manifest)))
             sums[DATABASE] = _add(tar, DATABASE, folder / DATABASE)
             (folder / DATABASE).unlink()
+            if (data_dir / RECORDS).exists():
+                snapshot.copy(data_dir / RECORDS, folder / DATABASE, lambda _done, _total: None)
+                sums[RECORDS] = _add(tar, RECORDS, folder / DATABASE)
+                (folder / DATABASE).unlink()
             if (objects / INDEX).exists():
                 _copy_objects(tar, objects, folder / INDEX, sums, progress)
             _add_text(tar, SUMS, "".join(f"{digest}  {name}\n" for name, digest in sums.items()))

@@ -6,10 +6,13 @@ import fcntl
 import os
 from pathlib import Path
 
+from longshore.onebox.machinery.records import FILE
+
 DATABASE = "longshore.db"
 #: All of onebox's; its objects, and what its other services know.
 ONEBOX = "onebox"
 OBJECTS = f"{ONEBOX}/s3"
+RECORDS = f"{ONEBOX}/{FILE}"
 #: There while a restore puts the pieces in their places; without it being finished, nothing here is whole.
 RESTORING = "restoring"
 _LOCK = "lock"

@@ -19,16 +19,21 @@ from pathlib import Path
 from longshore.onebox.machinery.objects.copying import CONTENT, INDEX, content_named_in
 from longshore.server import data_dir as layout
 from longshore.server.backup import FORMAT, MANIFEST, SUMS, BackupError, Manifest, Progress
-from longshore.server.data_dir import DATABASE, OBJECTS, RESTORING, sync
+from longshore.server.data_dir import DATABASE, OBJECTS, RECORDS, RESTORING, sync
 from longshore.store import snapshot
 
 _MEMBER = re.compile(
-    rf"{re.escape(DATABASE)}|{re.escape(f'{OBJECTS}/{INDEX}')}|{re.escape(f'{OBJECTS}/{CONTENT}')}/[0-9a-f]{{2}}/[0-9a-f]{{32}}"
+    rf"{re.escape(DATABASE)}|{re.escape(RECORDS)}"
+    rf"|{re.escape(f'{OBJECTS}/{INDEX}')}|{re.escape(f'{OBJECTS}/{CONTENT}')}/[0-9a-f]{{2}}/[0-9a-f]{{32}}"
 )
 _LARGEST_TEXT = 1 << 30
 _BLOCK = 1 << 20
 #: What belongs to a database or to the objects, and would not to the next one.
-_OLD = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", OBJECTS)
+_OLD = (
+    *(DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"),
+    *(RECORDS, f"{RECORDS}-wal", f"{RECORDS}-shm"),
+    OBJECTS,
+)
 
 
 def restore(file: Path, data_dir: Path, progress: Progress, *, replace: bool) -> tuple[Manifest, Path | None]:
@@ -75,7 +80,7 @@ def _switch(data_dir: Path, unpacked: Path, held: list[Path]) -> Path | None:
             old.rename(target)
     (data_dir / OBJECTS).parent.mkdir(exist_ok=True)
     # The database comes last: where it is, everything is.
-    for name in (OBJECTS, DATABASE):
+    for name in (RECORDS, OBJECTS, DATABASE):
         if (unpacked / name).exists():
             (unpacked / name).rename(data_dir / name)
             sync((data_dir / name).parent)

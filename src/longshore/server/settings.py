@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from longshore.api.limits import Limits
+from longshore.onebox.services.sns import MailServer, mail_server
 from longshore.server.logs import LogFormat, LogLevel
 
 
@@ -69,6 +70,8 @@ class Settings:
     aws_endpoint: str = "onebox"
     #: Where alarms are looked for, beside CloudWatch.
     alarms: tuple[AlarmSource, ...] = ()
+    #: Who takes the mail of onebox's SNS; None: it sends none.
+    mail_server: MailServer | None = None
     #: Apprise URLs of subscribers, by topic ARN.
     topics: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -142,6 +145,14 @@ def parse_alarms(text: str) -> AlarmSource:
     if not _is_http(url):
         raise SettingsError(f"--alarms {kind}= wants an address, as in http://127.0.0.1:9090, and not {url!r}.")
     return AlarmSource(kind, url)
+
+
+def parse_smtp(text: str) -> MailServer:
+    """Read the URL of a mail server; raises SettingsError, which does not quote it: it may hold a password."""
+    try:
+        return mail_server(text)
+    except ValueError as error:
+        raise SettingsError(f"--smtp cannot be read: {error}.") from None
 
 
 def _is_http(url: str) -> bool:

@@ -13,7 +13,8 @@ class Router:
 
     A target the endpoint knows, or one of Smithy's protocols, goes to the endpoint; a signature for a service in
     `by_signing_name` goes there; any other signed request, and an unsigned one for "/" that is no mere look, goes to
-    the endpoint, which says what is wrong with it; a look at "/" is greeted. The rest is unsigned and has a path: a
+    the endpoint, which says what is wrong with it; a look at "/" with one of the Actions `unsigned`, as links in
+    messages have it, is answered by that, and any other look at "/" is greeted. The rest is unsigned and has a path: a
     look at one of `pages` is answered by that, anything else by `fallback`.
     """
 
@@ -24,12 +25,14 @@ class Router:
         fallback: ASGIApp,
         *,
         pages: Mapping[str, ASGIApp] | None = None,
+        unsigned: Mapping[str, ASGIApp] | None = None,
         greeting: str = "Longshore answers AWS API calls here.\n",
     ) -> None:
         self._endpoint = endpoint
         self._by_signing_name = by_signing_name
         self._fallback = fallback
         self._pages = pages or {}
+        self._unsigned = {f"Action={action}".encode(): app for action, app in (unsigned or {}).items()}
         self._greeting = greeting.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +55,8 @@ class Router:
             # A query makes it something else, such as an old presigned URL of a bucket of that name.
             page = self._pages.get(scope["path"]) if is_look and not scope["query_string"] else None
             return await (page or self._fallback)(scope, receive, send)
+        if is_look and (link := self._unsigned.get(scope["query_string"].partition(b"&")[0])):
+            return await link(scope, receive, send)
         if is_look:
             # Agents look at "/" when they start, unsigned, and take any answer for a sign of life.
             return await self._greet(scope["method"], send)

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from longshore.domain.ids import Scope
 from longshore.providers.clients import Clients
 from longshore.providers.ports import Access
 from longshore.providers.service_roles import ServiceRoles
+from tests.acceptance.world import ControlPlane
 
 REGION = "eu-central-1"
 TRUST: dict[str, Any] = {
@@ -96,3 +98,27 @@ def moto() -> Iterator[Place]:
         )
     finally:
         server.stop()
+
+
+@contextmanager
+def _moto_alone(_: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port()), ("AKIAEXAMPLE", "example")
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _onebox_alone(folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
+    plane = ControlPlane(folder, options=("--account-id", "123456789012"))
+    plane.start()
+    try:
+        yield plane.url, plane.owner
+    finally:
+        plane.stop()
+
+
+#: For what needs no role and no instances: the URL of an AWS, and its owner's key.
+AWS = {"moto": _moto_alone, "onebox": _onebox_alone}

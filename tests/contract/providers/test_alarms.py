@@ -1,13 +1,13 @@
-"""Alarm states from a real Prometheus, a real Alertmanager, and CloudWatch's API as moto serves it."""
+"""Alarm states from a real Prometheus, a real Alertmanager, and CloudWatch's API as moto and onebox serve it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from longshore.domain.alarms import AlarmState
 from longshore.domain.ids import Scope
@@ -15,6 +15,7 @@ from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, Pro
 from longshore.providers.clients import Clients
 from longshore.providers.ports import TransientError
 from tests.acceptance.world import wait_until
+from tests.contract.providers.places import AWS
 from tests.prometheus import ALERT, Shop, alertmanager, need_programs, prometheus
 
 SCOPE = Scope("111122223333", "eu-central-1")
@@ -52,34 +53,35 @@ def test_alerts_of_prometheus_and_alertmanager(tmp_path: Path, shop: Shop) -> No
         assert set(SeveralAlarms([rules, PrometheusAlarms(url)]).states(SCOPE, names)) == {ALERT, "ShopIsSlow"}
 
 
-def test_alarms_of_cloudwatch() -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        url = "http://{}:{}".format(*server.get_host_and_port())
-        keys = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": "example"}
-        cloudwatch = boto3.client("cloudwatch", endpoint_url=url, region_name=SCOPE.region, **keys)
-        for name in ("errors", "latency"):
-            cloudwatch.put_metric_alarm(
-                AlarmName=name,
-                Namespace="shop",
-                MetricName=name,
-                Statistic="Sum",
-                Period=60,
-                EvaluationPeriods=1,
-                Threshold=1,
-                ComparisonOperator="GreaterThanThreshold",
-            )
-        cloudwatch.set_alarm_state(AlarmName="latency", StateValue="ALARM", StateReason="a test")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-            patch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-            found = CloudWatchAlarms(Clients(endpoint_url=url)).states(SCOPE, ["errors", "latency", "unknown"])
-        assert found["latency"] is AlarmState.ALARM
-        assert found["errors"] is not AlarmState.ALARM
-        assert "unknown" not in found
-    finally:
-        server.stop()
+@pytest.fixture(params=["moto", "onebox"])
+def aws(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clients, Any]]:
+    """What asks a CloudWatch, and its owner's client of it."""
+    with AWS[request.param](tmp_path) as (url, keys):
+        owner = {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1], "region_name": SCOPE.region}
+        clients = Clients(endpoint_url=url, keys=lambda _: keys)
+        yield clients, boto3.client("cloudwatch", endpoint_url=url, **owner)
+
+
+def test_alarms_of_cloudwatch(aws: tuple[Clients, Any]) -> None:
+    clients, cloudwatch = aws
+    for name in ("errors", "latency"):
+        cloudwatch.put_metric_alarm(
+            AlarmName=name,
+            Namespace="shop",
+            MetricName=name,
+            Statistic="Sum",
+            Period=3600,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="ignore",
+        )
+    cloudwatch.set_alarm_state(AlarmName="latency", StateValue="ALARM", StateReason="a test")
+    found = CloudWatchAlarms(clients).states(SCOPE, ["errors", "latency", "unknown"])
+    assert found["latency"] is AlarmState.ALARM
+    assert found["errors"] is not AlarmState.ALARM
+    assert "unknown" not in found
+    assert CloudWatchAlarms(clients).states(Scope(SCOPE.account, "us-east-1"), ["latency"]) == {}
 
 
 @pytest.mark.parametrize("source", [PrometheusAlarms(NOWHERE), AlertmanagerAlarms(NOWHERE)], ids=type)

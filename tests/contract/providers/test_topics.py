@@ -1,52 +1,46 @@
-"""Topics: SNS as moto serves it, and Apprise to a real web hook."""
+"""Topics: SNS as moto and onebox serve it, and Apprise to a real web hook."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from longshore.domain.ids import Scope
 from longshore.providers.clients import Clients
 from longshore.providers.ports import PermanentError, TransientError
 from longshore.providers.topics import AppriseTopics, SnsTopics
+from tests.acceptance.world import wait_until
+from tests.contract.providers.places import AWS
 from tests.webhook import Webhook
 
 SCOPE = Scope("123456789012", "eu-central-1")
-AWAY = Clients(endpoint_url="http://127.0.0.1:9")
+AWAY = Clients(endpoint_url="http://127.0.0.1:9", keys=lambda _: ("AKIAEXAMPLE", "example"))
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:shop"
 
 
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+@pytest.mark.parametrize("place", ["moto", "onebox"])
+def test_a_topic_of_sns(tmp_path: Path, place: str) -> None:
+    with AWS[place](tmp_path) as (url, keys), Webhook() as hook:
+        owner = {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1], "region_name": SCOPE.region}
+        sns = boto3.client("sns", endpoint_url=url, **owner)
+        topic = sns.create_topic(Name="shop")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{hook.port}/")
+        if place == "onebox":
+            asked = wait_until("it is asked", lambda: hook.received).pop()
+            sns.confirm_subscription(TopicArn=topic, Token=asked["Token"])
+        # Wherever the deployment is, the topic's own region counts.
+        topics = SnsTopics(Clients(endpoint_url=url, keys=lambda _: keys))
+        topics.publish(Scope(SCOPE.account, "us-east-1"), topic, subject="SUCCEEDED: x", message='{"a": 1}')
+        (body,) = wait_until("it is told", lambda: hook.received)
+        assert (body["Subject"], json.loads(body["Message"])) == ("SUCCEEDED: x", {"a": 1})
+        with pytest.raises(PermanentError, match="NotFound"):
+            topics.publish(SCOPE, f"{topic}-gone", subject="s", message="m")
 
 
-def test_a_topic_of_sns(aws: str) -> None:
-    sns, sqs = (boto3.client(one, endpoint_url=aws, region_name=SCOPE.region) for one in ("sns", "sqs"))
-    topic = sns.create_topic(Name="shop")["TopicArn"]
-    queue = sqs.create_queue(QueueName="shop")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    # Wherever the deployment is, the topic's own region counts.
-    topics = SnsTopics(Clients(endpoint_url=aws))
-    topics.publish(Scope(SCOPE.account, "us-east-1"), topic, subject="SUCCEEDED: x", message='{"a": 1}')
-    (received,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5)["Messages"]
-    body = json.loads(received["Body"])
-    assert (body["Subject"], json.loads(body["Message"])) == ("SUCCEEDED: x", {"a": 1})
-    with pytest.raises(PermanentError, match="NotFound"):
-        topics.publish(SCOPE, f"{topic}-gone", subject="s", message="m")
-
-
-def test_sns_that_is_away_may_come_back(aws: str) -> None:
+def test_sns_that_is_away_may_come_back() -> None:
     with pytest.raises(TransientError):
         SnsTopics(AWAY).publish(SCOPE, TOPIC, subject="s", message="m")
 

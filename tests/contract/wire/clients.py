@@ -10,10 +10,11 @@ import botocore.session
 
 def in_cbor(service: str, **connection: Any) -> Any:
     """A client that speaks Smithy RPC v2 CBOR, though botocore prefers JSON where a service speaks both."""
-    return _only_in("smithy-rpc-v2-cbor", service, **connection)
+    return only_in("smithy-rpc-v2-cbor", service, **connection)
 
 
-def _only_in(protocol: str, service: str, **connection: Any) -> Any:
+def only_in(protocol: str, service: str, **connection: Any) -> Any:
+    """A client that speaks this of a service's protocols, by its name in the model."""
     session = botocore.session.Session()
     loader = session.get_component("data_loader")
     load = loader.load_service_model

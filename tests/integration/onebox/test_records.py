@@ -46,3 +46,17 @@ def test_owners_do_not_see_each_others(tmp_path: Path) -> None:
         assert list(tx.all("ec2.instance", OWNER)) == ["i-1"]
         assert tx.everyones("ec2.instance") == [(OTHER, "i-1", {"n": 2}), (OWNER, "i-1", {"n": 1})]
     records.close()
+
+
+def test_what_lies_between_two_ids(tmp_path: Path) -> None:
+    records = Records(tmp_path / "onebox.db")
+    with records.transaction() as tx:
+        for owner in (OWNER, OTHER):
+            for number in range(5):
+                tx.put("data", owner, f"m/{number}", {"number": number})
+        tx.put("data", OWNER, "n/1", {"number": 9})
+        assert list(tx.between("data", OWNER, "m/1", "m/3")) == ["m/1", "m/2", "m/3"]
+        tx.delete_between("data", OWNER, "m/0", "m/2")
+        assert list(tx.all("data", OWNER)) == ["m/3", "m/4", "n/1"]
+        assert len(tx.all("data", OTHER)) == 5
+    records.close()

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: What their file is called.
+FILE = "onebox.db"
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
     kind TEXT NOT NULL,
@@ -107,6 +110,22 @@ class Transaction:
             (kind, owner.account, owner.region),
         )
         return {identifier: json.loads(document) for identifier, document in rows}
+
+    def between(self, kind: str, owner: Owner, first: str, last: str) -> dict[str, Document]:
+        """Those of an owner's documents of a kind whose ids are neither before `first` nor after `last`, in order."""
+        rows = self._connection.execute(
+            "SELECT id, document FROM documents WHERE kind = ? AND account = ? AND region = ? AND id BETWEEN ? AND ?"
+            " ORDER BY id",
+            (kind, owner.account, owner.region, first, last),
+        )
+        return {identifier: json.loads(document) for identifier, document in rows}
+
+    def delete_between(self, kind: str, owner: Owner, first: str, last: str) -> None:
+        """Forget what `between` gives."""
+        self._connection.execute(
+            "DELETE FROM documents WHERE kind = ? AND account = ? AND region = ? AND id BETWEEN ? AND ?",
+            (kind, owner.account, owner.region, first, last),
+        )
 
     def everyones(self, kind: str) -> list[tuple[Owner, str, Document]]:
         """The documents of a kind, whoever's they are: for what runs by itself."""
