@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from longshore.domain.deployment import DeploymentStatus, EventStatus, TargetStatus
+from longshore.domain.event_bus import is_bus, told_of
 from longshore.domain.ids import Scope
 from longshore.domain.target import Target
 
@@ -62,7 +63,7 @@ _ENDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notification:
-    """A message to the subscribers of a topic."""
+    """A message to the subscribers of a topic, or an event for a bus (`event_bus`)."""
 
     topic_arn: str
     subject: str
@@ -77,6 +78,8 @@ class Told:
     deployment_id: str
     application: str
     group: str
+    #: What the API calls the group's deploymentGroupId.
+    group_id: str
     create_time: float
     complete_time: float | None = None
     #: Targets by status; None at the start, when they are not known.
@@ -114,7 +117,7 @@ def of_deployment(triggers: Sequence[Mapping[str, Any]], event: TriggerEvent, to
     if told.rollback_info:
         spelled = {f"{name[0].upper()}{name[1:]}": value for name, value in told.rollback_info.items()}
         body["rollbackInformation"] = json.dumps(spelled)
-    yield from _for_each(triggers, event, status, told, body)
+    yield from _for_each(triggers, event, status, told, body, None)
 
 
 def of_instance(
@@ -141,7 +144,7 @@ def of_instance(
         "instanceStatus": status,
         "lifecycleEvents": json.dumps(events),
     }
-    yield from _for_each(triggers, event, status, told, body)
+    yield from _for_each(triggers, event, status, told, body, arn)
 
 
 def of_setup(scope: Scope, application: str, group: str, trigger: Mapping[str, Any]) -> Notification:
@@ -161,12 +164,22 @@ def of_setup(scope: Scope, application: str, group: str, trigger: Mapping[str, A
 
 
 def _for_each(
-    triggers: Sequence[Mapping[str, Any]], event: TriggerEvent, status: str, told: Told, body: Mapping[str, Any]
+    triggers: Sequence[Mapping[str, Any]],
+    event: TriggerEvent,
+    status: str,
+    told: Told,
+    body: Mapping[str, Any],
+    instance_arn: str | None,
 ) -> Iterator[Notification]:
     # The words of S10.5.
     subject = f"{status}: AWS CodeDeploy {told.deployment_id} in {told.scope.region} to {told.application}"
     for trigger in triggers:
-        if event in trigger["triggerEvents"]:
+        if event not in trigger["triggerEvents"]:
+            continue
+        if is_bus(trigger["triggerTargetArn"]):
+            detail_type, message = told_of(event, told, instance_arn)
+            yield Notification(topic_arn=trigger["triggerTargetArn"], subject=detail_type, message=message)
+        else:
             message = json.dumps({**body, "eventTriggerName": trigger["triggerName"]}, ensure_ascii=False)
             yield Notification(topic_arn=trigger["triggerTargetArn"], subject=_fitting(subject), message=message)
 

@@ -13,8 +13,10 @@ from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, Deployment
 
 
-def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now: float) -> None:
-    """Do what the plan says, and give the deployment back.
+def apply(
+    tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now: float, *, has_event_bus: bool = False
+) -> None:
+    """Do what the plan says, and give the deployment back; `has_event_bus` has it told to EventBridge too.
 
     Every host is read again first: one that has moved since the plan was made is left as it is, and the next tick,
     woken by that very move, decides anew.
@@ -27,7 +29,7 @@ def apply(tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now
         # Another deployment of the account began since the plan was made: look again, with that one in sight.
         deployments.release(tx, claim, wake_at=now)
         return
-    subscribed = triggers.triggers_of(tx, deployment)
+    subscribed = triggers.triggers_of(tx, deployment, has_event_bus=has_event_bus)
     if deployment.status is DeploymentStatus.CREATED and (plan.begin or plan.finish):
         triggers.tell_start(tx, subscribed, deployment, now)
     if plan.begin is not None:

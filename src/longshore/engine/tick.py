@@ -49,6 +49,8 @@ class World:
     bundles: Bundles
     members: Members
     alarms: AlarmWatch
+    #: Whether there is an EventBridge that is to be told.
+    has_event_bus: bool = False
     #: Most hosts one deployment may have.
     max_targets: int
     #: Most hosts that all deployments of an account in a region may have at once.
@@ -80,7 +82,7 @@ def tick(world: World, claim: Claim, now: float) -> None:
         plan = seen.plan or _plan_start(world, deployment, now)
     else:
         deployment, plan = _plan_watched(world, claim, deployment, seen.watch, now)
-    world.store.write(_step(claim, deployment, plan, now))
+    world.store.write(_step(world, claim, deployment, plan, now))
 
 
 def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Claim, Exception | None]:
@@ -91,7 +93,7 @@ def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Clai
     seen = world.store.read(lambda tx: [(claim, _see(tx, world, claim, now)) for claim in claims])
     over: list[Claim] = [claim for claim, one in seen if one is None]
     steps = {
-        claim: _step(claim, one.deployment, one.plan, now)
+        claim: _step(world, claim, one.deployment, one.plan, now)
         for claim, one in seen
         if one is not None and one.plan is not None
     }
@@ -99,9 +101,9 @@ def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Clai
     return dict.fromkeys(over) | dict(zip(steps, outcomes, strict=True))
 
 
-def _step(claim: Claim, deployment: Deployment, plan: Plan, now: float) -> Callable[[Transaction], None]:
+def _step(world: World, claim: Claim, deployment: Deployment, plan: Plan, now: float) -> Callable[[Transaction], None]:
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
-    return lambda tx: apply(tx, claim, deployment, plan, now)
+    return lambda tx: apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus)
 
 
 def abandon(world: World, claim: Claim, now: float) -> None:
@@ -115,7 +117,8 @@ def abandon(world: World, claim: Claim, now: float) -> None:
                 *targets.not_taken_up(tx, deployment.id),
             )
             plan = _fail(ErrorCode.INTERNAL_ERROR, "The server failed repeatedly; its log says why.", now)
-            apply(tx, claim, deployment, replace(plan, skip=given_up, halt=True), now)
+            plan = replace(plan, skip=given_up, halt=True)
+            apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus)
 
     world.store.write(work)
 

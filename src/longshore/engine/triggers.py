@@ -1,4 +1,4 @@
-"""Tells topics what happens to deployments and instances: rows first, in the commit of the change (server.md S10)."""
+"""Tells topics and the event bus what happens: rows first, in the commit of the change (server.md S10)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from longshore.domain.deployment import TargetStatus
+from longshore.domain.event_bus import bus_trigger
 from longshore.domain.notification import INSTANCE_EVENTS, Told, TriggerEvent, end_of, of_deployment, of_instance
 from longshore.domain.rollback import CREATOR
 from longshore.store import deployment_groups, deployments, notifications, targets
@@ -17,10 +18,11 @@ Triggers = Sequence[Mapping[str, Any]]
 _AT_ONCE = 500
 
 
-def triggers_of(tx: Transaction, deployment: Deployment) -> Triggers:
-    """The triggers of a deployment's group, as they are now; none when the group is gone."""
+def triggers_of(tx: Transaction, deployment: Deployment, *, has_event_bus: bool) -> Triggers:
+    """The triggers of a deployment's group, as they are now; none when the group is gone, but the event bus's own."""
     group = deployment_groups.by_id(tx, deployment.group_id)
-    return () if group is None else group.document.get("triggerConfigurations", ())
+    triggers: Triggers = () if group is None else group.document.get("triggerConfigurations", ())
+    return [*triggers, bus_trigger(deployment.scope)] if has_event_bus else triggers
 
 
 def wants_instances(triggers: Triggers) -> bool:
@@ -71,6 +73,7 @@ def _told(deployment: Deployment, *, overview: Mapping[TargetStatus, int] | None
         deployment_id=deployment.id,
         application=deployment.application_name,
         group=deployment.group_name,
+        group_id=deployment.group_id,
         create_time=deployment.create_time,
         complete_time=deployment.complete_time,
         overview=overview,

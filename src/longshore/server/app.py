@@ -131,6 +131,8 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             bundles=bundles,
             members=members,
             alarms=AlarmWatch(alarms),
+            # onebox has none.
+            has_event_bus=settings.aws_endpoint != "onebox",
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,
         )

@@ -9,6 +9,7 @@ from longshore.providers.autoscaling import Ec2AutoScaling
 from longshore.providers.bundles import S3Bundles
 from longshore.providers.clients import Clients
 from longshore.providers.ec2 import Ec2Instances
+from longshore.providers.events import EventBuses
 from longshore.providers.members import AwsMembers
 from longshore.providers.ports import Alarms
 from longshore.providers.service_roles import ServiceRoles
@@ -54,7 +55,10 @@ def members(aws: Clients) -> AwsMembers:
 
 
 def topics(settings: Settings, aws: Clients) -> AppriseTopics:
-    return AppriseTopics(settings.topics, otherwise=SnsTopics(aws))
+    # AWS keeps the names that begin with "aws." for itself.
+    source = "longshore.codedeploy" if settings.aws_endpoint == "aws" else "aws.codedeploy"
+    buses = EventBuses(aws, source=source, otherwise=SnsTopics(aws))
+    return AppriseTopics(settings.topics, otherwise=buses)
 
 
 def alarms(settings: Settings, aws: Clients) -> SeveralAlarms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,3 +169,30 @@ def test_nobody_is_told_without_a_trigger(rollout: Rollout) -> None:
     roll(rollout)
     assert rollout.info["status"] == "Succeeded"
     assert told(rollout) == []
+
+
+def test_an_event_bus_is_told_of_everything_in_its_own_form(rollout: Rollout) -> None:
+    """S10.7 to S10.9: without any trigger, and beside one."""
+    rollout.world = replace(rollout.world, has_event_bus=True)
+    subscribe(rollout, trigger("all", ["DeploymentSuccess"]))
+    told(rollout)
+    deployment_id = rollout.deploy()
+    roll(rollout)
+    found = told(rollout)
+    assert [subject for topic, subject, _ in found if topic == TOPIC] == [
+        f"SUCCEEDED: AWS CodeDeploy {deployment_id} in eu-central-1 to shop"
+    ]
+    events = [(subject, message) for topic, subject, message in found if topic != TOPIC]
+    assert {topic for topic, _, _ in found} == {TOPIC, "arn:aws:events:eu-central-1:111122223333:event-bus/default"}
+    deployment, instance = (f"CodeDeploy {kind} State-change Notification" for kind in ("Deployment", "Instance"))
+    assert [(kind, message["detail"]["state"]) for kind, message in events] == [
+        (deployment, "START"),
+        *((instance, "START"), (instance, "SUCCESS")),
+        *((instance, "START"), (instance, "SUCCESS")),
+        (deployment, "SUCCESS"),
+    ]
+    group = rollout.call(deployment_groups.get_deployment_group, applicationName="shop", deploymentGroupName="prod")
+    for _, message in events:
+        assert message["detail"]["instanceGroupId"] == group["deploymentGroupInfo"]["deploymentGroupId"]
+        assert message["resources"][1] == "arn:aws:codedeploy:eu-central-1:111122223333:deploymentgroup:shop/prod"
+    assert {message["detail"].get("instanceId") for _, message in events} == {None, *rollout.names}
