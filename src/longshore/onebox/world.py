@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def build(directory: Path, *, url: str, mail_server: sns.MailServer | None) -> O
     `url` is where everybody reaches the services.
     """
     records = Records(directory / FILE)
-    load_balancers = Elbv2(records, directory / "proxy", _address, now=time.time)
+    load_balancers = Elbv2(records, directory / "proxy", _NoInstances(), now=time.time)
     signer = sns.Signer(records)
     delivering = sns.Delivering(records, mail_server)
     topics = sns.Topics(records, signer, url, nudge=delivering.nudge)
@@ -75,6 +75,9 @@ def build(directory: Path, *, url: str, mail_server: sns.MailServer | None) -> O
     )
 
 
-def _address(_owner: Owner, _instance: str) -> str | None:
-    """No instance runs."""
-    return None
+class _NoInstances:
+    def running(self, _owner: Owner, _ids: Collection[str]) -> dict[str, str]:
+        return {}
+
+    def ended(self, _owner: Owner, ids: Collection[str]) -> Collection[str]:
+        return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import socket
 from collections.abc import Callable, Iterator
@@ -128,6 +129,20 @@ def make_shop(elb: Any, name: str) -> Shop:
         DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
     )["Listeners"]
     return Shop(elb, name, balancer["LoadBalancerArn"], address, listener["ListenerArn"], port, group)
+
+
+def ask(
+    shop: Shop, path: str = "/", *, method: str = "GET", source: str = "", port: int = 0, **headers: str
+) -> tuple[int, str, Any]:
+    """Send a request through its listener; status, body and headers of the answer."""
+    where = (source, 0) if source else None
+    connection = http.client.HTTPConnection(shop.address, port or shop.port, timeout=20, source_address=where)
+    try:
+        connection.request(method, path, headers={key.replace("_", "-"): value for key, value in headers.items()})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+    finally:
+        connection.close()
 
 
 @pytest.fixture

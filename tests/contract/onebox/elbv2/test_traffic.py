@@ -15,19 +15,8 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.exceptions import HTTPClientError
 
 from tests.acceptance.world import ControlPlane
-from tests.contract.onebox.elbv2.conftest import Backends, Shop, end_proxy, make_shop, new_group
+from tests.contract.onebox.elbv2.conftest import Backends, Shop, ask, end_proxy, make_shop, new_group
 from tests.load import Backend, load, until
-
-
-def ask(shop: Shop, path: str = "/", *, method: str = "GET", source: str = "", **headers: str) -> tuple[int, str, Any]:
-    where = (source, 0) if source else None
-    connection = http.client.HTTPConnection(shop.address, shop.port, timeout=20, source_address=where)
-    try:
-        connection.request(method, path, headers={key.replace("_", "-"): value for key, value in headers.items()})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(), answer.headers
-    finally:
-        connection.close()
 
 
 def test_a_target_goes_in_serves_and_goes_out(shop: Shop, backends: Backends) -> None:

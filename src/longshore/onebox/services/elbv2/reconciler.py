@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -13,7 +13,7 @@ from longshore.onebox.machinery.proxy.health import EndpointState, Place
 from longshore.onebox.machinery.records import Document, Owner, Records
 from longshore.onebox.services.elbv2 import traffic
 from longshore.onebox.services.elbv2.rows import TARGETS, short
-from longshore.onebox.services.elbv2.targets import AddressOf, address
+from longshore.onebox.services.elbv2.targets import Instances, address, instances_in
 
 log = structlog.stdlib.get_logger()
 
@@ -23,13 +23,17 @@ _LOOK_EVERY = 1.0
 _QUIET_SECONDS = 1.0
 
 
+#: Targets of a group that are out, as they were seen.
+Over = tuple[Owner, str, dict[str, Document]]
+
+
 class Reconciler:
     """Looks at what is kept, and has the proxy do it."""
 
-    def __init__(self, records: Records, proxy: Proxy, address_of: AddressOf, *, now: Callable[[], float]) -> None:
+    def __init__(self, records: Records, proxy: Proxy, instances: Instances, *, now: Callable[[], float]) -> None:
         self._records = records
         self._proxy = proxy
-        self._address_of = address_of
+        self._instances = instances
         self._now = now
         self._news = threading.Condition()
         self._asked = 0
@@ -95,37 +99,50 @@ class Reconciler:
     def _look(self) -> bool:
         """Whether there is something to look after."""
         kept = traffic.read(self._records)
-        plan = traffic.plan(kept, self._address_of)
+        running = traffic.running(kept, self._instances)
+        plan = traffic.plan(kept, running)
         is_in_force = self._proxy.apply(plan)
-        if is_in_force and self._end_drains(kept):
-            self._proxy.apply(traffic.plan(traffic.read(self._records), self._address_of))
+        over = self._ended_instances(kept, running)
+        if is_in_force:
+            over += self._ended_drains(kept, running)
+        for owner, arn, some in over:
+            self._forget(owner, arn, some)
+        if over:
+            self._proxy.apply(traffic.plan(traffic.read(self._records), running))
         return bool(plan.listeners)
 
-    def _end_drains(self, kept: traffic.Kept) -> bool:
-        """Take out drained targets that are done, or whose time is up; whether there were any."""
+    def _ended_instances(self, kept: traffic.Kept, running: traffic.Running) -> list[Over]:
+        """Targets whose instances are gone for good."""
+        over = []
+        for arn, (owner, _) in kept.groups.items():
+            registered = kept.targets[arn]
+            missing = [one for one in instances_in(registered.values()) if one not in running[owner]]
+            gone = self._instances.ended(owner, missing) if missing else ()
+            some = {key: one for key, one in registered.items() if one["Id"] in gone}
+            if some:
+                over.append((owner, arn, some))
+        return over
+
+    def _ended_drains(self, kept: traffic.Kept, running: traffic.Running) -> list[Over]:
+        """Drained targets that are done, or whose time is up."""
         drained = {
             arn: {key: one for key, one in registered.items() if "DrainedUntil" in one}
             for arn, registered in kept.targets.items()
         }
         drained = {arn: some for arn, some in drained.items() if some}
-        if not drained:
-            self._quiet.clear()
-            return False
-        used = kept.used_groups
-        states = self._proxy.states([short(arn) for arn in drained if arn in used]) if used & drained.keys() else {}
-        self._note_quiet(kept, states)
-        ended = False
+        in_use = kept.used_groups & drained.keys()
+        self._note_quiet(kept, self._proxy.states([short(arn) for arn in in_use]) if in_use else {})
+        over = []
         for arn, some in drained.items():
             owner, group = kept.groups[arn]
-            over = [
-                key
+            done = {
+                key: one
                 for key, one in some.items()
-                if one["DrainedUntil"] <= self._now() or arn not in used or self._is_quiet(owner, group, one)
-            ]
-            if over:
-                ended = True
-                self._forget(owner, arn, {key: some[key] for key in over})
-        return ended
+                if one["DrainedUntil"] <= self._now() or arn not in in_use or self._is_quiet(group, one, running[owner])
+            }
+            if done:
+                over.append((owner, arn, done))
+        return over
 
     def _note_quiet(self, kept: traffic.Kept, states: dict[Place, EndpointState]) -> None:
         protocols = {short(arn): group["Protocol"] for arn, (_, group) in kept.groups.items()}
@@ -137,10 +154,10 @@ class Reconciler:
             if state.is_drained and not (state.requests if protocols.get(place[0]) == "HTTP" else state.connections)
         }
 
-    def _is_quiet(self, owner: Owner, group: Document, target: Document) -> bool:
-        where = address(group, target, lambda instance: self._address_of(owner, instance))
+    def _is_quiet(self, group: Document, target: Document, running: Mapping[str, str]) -> bool:
+        where = address(group, target, running)
         if where is None:
-            return True  # its instance is gone
+            return True  # its instance does not run
         since = self._quiet.get((short(group["TargetGroupArn"]), where, target["Port"]))
         return since is not None and time.monotonic() - since >= _QUIET_SECONDS
 

@@ -15,7 +15,7 @@ from longshore.onebox.services.elbv2 import listeners, load_balancers, rules, ta
 from longshore.onebox.services.elbv2.actions import balancers_of_groups
 from longshore.onebox.services.elbv2.reconciler import Reconciler
 from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, short
-from longshore.onebox.services.elbv2.targets import AddressOf
+from longshore.onebox.services.elbv2.targets import Instances
 from longshore.wire.constraints import explain_as
 from longshore.wire.service import AwsError, Call, Handler, Service
 
@@ -28,27 +28,30 @@ Operation = Callable[[Ask, Input], Output]
 class Elbv2:
     """Load balancers on this machine."""
 
-    def __init__(self, records: Records, directory: Path, address_of: AddressOf, *, now: Callable[[], float]) -> None:
-        """`directory` is the proxy's; `address_of` says where an instance is."""
+    def __init__(self, records: Records, directory: Path, instances: Instances, *, now: Callable[[], float]) -> None:
+        """`directory` is the proxy's."""
         self._records = records
-        self._address_of = address_of
+        self._instances = instances
         self._now = now
         self._proxy = Proxy(directory)
-        self._reconciler = Reconciler(records, self._proxy, address_of, now=now)
+        self._reconciler = Reconciler(records, self._proxy, instances, now=now)
         operations: dict[str, Operation] = {
             **load_balancers.OPERATIONS,
             **listeners.OPERATIONS,
             **rules.OPERATIONS,
             **target_groups.OPERATIONS,
             **tags.OPERATIONS,
-            "RegisterTargets": partial(targets.register, address_of=address_of),
             "DeregisterTargets": _deregister,
         }
-        changes = frozenset(name for name in operations if not name.startswith("Describe"))
-        handlers = {name: self._handler(one, changes=name in changes) for name, one in operations.items()}
+        changes = frozenset(name for name in operations if not name.startswith("Describe")) | {"RegisterTargets"}
+        handlers = {
+            **{name: _handler(partial(self._do, one, changes=name in changes)) for name, one in operations.items()},
+            "RegisterTargets": _handler(self._register),
+            "DescribeTargetHealth": _handler(self._health),
+        }
         self.service = Service(
             model=models.load_later("elbv2"),
-            handlers={**handlers, "DescribeTargetHealth": self._describe_health},
+            handlers=handlers,
             explain=explain_as("ValidationError"),
             signing_names=frozenset({"elasticloadbalancing"}),
             unrecorded=changes,
@@ -68,11 +71,11 @@ class Elbv2:
 
     def register(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
         """Have a target group send traffic to these, at its own port. Raises AwsError."""
-        self._do(owner, partial(targets.register, address_of=self._address_of), _input(target_group, identifiers))
+        self._register(owner, _input(target_group, identifiers))
 
     def deregister(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
         """Have it send them nothing new; they are drained meanwhile. Raises AwsError."""
-        self._do(owner, _deregister, _input(target_group, identifiers))
+        self._do(_deregister, owner, _input(target_group, identifiers))
 
     def health(self, owner: Owner, target_group: str) -> Mapping[str, str] | None:
         """How each target is, in the words of DescribeTargetHealth; None where there is no such group.
@@ -87,23 +90,17 @@ class Elbv2:
             return None
         return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in described}
 
-    def _handler(self, operation: Operation, *, changes: bool) -> Handler:
-        async def handle(call: Call, given: Input) -> Output:
-            owner = Owner(call.caller.account, call.caller.region)
-            return await asyncio.to_thread(self._do, owner, operation, given, changes=changes)
-
-        return handle
-
-    def _do(self, owner: Owner, operation: Operation, given: Input, *, changes: bool = True) -> Output:
+    def _do(self, operation: Operation, owner: Owner, given: Input, *, changes: bool = True) -> Output:
         with self._records.transaction() as tx:
             answer = operation(Ask(tx=tx, owner=owner, now=self._now()), given)
         if changes:
             self._reconciler.settle(_SETTLE_SECONDS)
         return answer
 
-    async def _describe_health(self, call: Call, given: Input) -> Output:
-        owner = Owner(call.caller.account, call.caller.region)
-        return await asyncio.to_thread(self._health, owner, given)
+    def _register(self, owner: Owner, given: Input) -> Output:
+        named = targets.instances_in(given["Targets"])
+        running = self._instances.running(owner, named) if named else {}
+        return self._do(partial(targets.register, running=running), owner, given)
 
     def _health(self, owner: Owner, given: Input) -> Output:
         arn = given["TargetGroupArn"]
@@ -111,6 +108,7 @@ class Elbv2:
             ask = Ask(tx=tx, owner=owner, now=self._now())
             group, registered = ask.require(GROUP, arn), ask.require(TARGETS, arn)
             is_in_use = arn in balancers_of_groups(ask)
+        named = targets.instances_in(registered.values())
         try:
             states = self._proxy.states([short(arn)]) if is_in_use and registered else {}
         except ProxyError as error:
@@ -120,9 +118,16 @@ class Elbv2:
             registered,
             given.get("Targets") or [],
             is_in_use=is_in_use,
-            address_of=lambda instance: self._address_of(owner, instance),
+            running=self._instances.running(owner, named) if named else {},
             states=states,
         )
+
+
+def _handler(do: Callable[[Owner, Input], Output]) -> Handler:
+    async def handle(call: Call, given: Input) -> Output:
+        return await asyncio.to_thread(do, Owner(call.caller.account, call.caller.region), given)
+
+    return handle
 
 
 def _deregister(ask: Ask, given: Input) -> Output:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from longshore.onebox.machinery.proxy.health import EndpointState, Failure, Health, Place
 from longshore.onebox.machinery.records import Document, Owner
@@ -14,8 +14,16 @@ from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Out
 from longshore.onebox.services.elbv2.target_groups import drain_seconds
 from longshore.wire.service import AwsError
 
-#: Whose instance, and its id, to its private address: None when it is not running.
-AddressOf = Callable[[Owner, str], str | None]
+
+class Instances(Protocol):
+    """EC2, as far as targets are instances. Not called in a transaction."""
+
+    def running(self, owner: Owner, ids: Collection[str]) -> Mapping[str, str]:
+        """The private addresses of those of these that run."""
+
+    def ended(self, owner: Owner, ids: Collection[str]) -> Collection[str]:
+        """Those of these that will never run again."""
+
 
 _INSTANCE = re.compile("i-[0-9a-f]{8,17}")
 _MOST = 1000
@@ -42,14 +50,19 @@ _NOT_IN_USE = Stands(
 )
 
 
-def register(ask: Ask, given: Input, address_of: AddressOf) -> Output:
-    """One that is being drained comes back."""
+def instances_in(targets: Iterable[Document]) -> list[str]:
+    """The ids of these that are instances."""
+    return [one["Id"] for one in targets if _INSTANCE.fullmatch(one["Id"])]
+
+
+def register(ask: Ask, given: Input, running: Mapping[str, str]) -> Output:
+    """One that is being drained comes back. `running` are the addresses of instances that run."""
     arn = given["TargetGroupArn"]
     group = ask.require(GROUP, arn)
     targets = ask.require(TARGETS, arn)
     not_running = []
     for one in given["Targets"]:
-        if not _is_fit(ask, group, one, address_of):
+        if not _is_fit(group, one, running):
             not_running.append(one["Id"])
             continue
         target = {"Id": one["Id"], "Port": one.get("Port") or group["Port"]}
@@ -89,7 +102,7 @@ def health(
     asked: list[Document],
     *,
     is_in_use: bool,
-    address_of: Callable[[str], str | None],
+    running: Mapping[str, str],
     states: Mapping[Place, EndpointState],
 ) -> Output:
     """How targets are: those asked for, or all that are registered. `states` are the proxy's."""
@@ -101,7 +114,7 @@ def health(
             stands = _NOT_REGISTERED
         elif "DrainedUntil" in target:
             stands = _DRAINING
-        elif (where := address(group, target, address_of)) is None:
+        elif (where := address(group, target, running)) is None:
             stands = _STOPPED
         elif not is_in_use:
             stands = _NOT_IN_USE
@@ -111,23 +124,23 @@ def health(
     return {"TargetHealthDescriptions": described}
 
 
-def address(group: Document, target: Document, address_of: Callable[[str], str | None]) -> str | None:
+def address(group: Document, target: Document, running: Mapping[str, str]) -> str | None:
     """Where a target is; None when its instance does not run."""
     identifier: str = target["Id"]
-    return identifier if group["TargetType"] == "ip" else address_of(identifier)
+    return identifier if group["TargetType"] == "ip" else running.get(identifier)
 
 
 def _key(target: Document) -> str:
     return f"{target['Id']}:{target['Port']}"
 
 
-def _is_fit(ask: Ask, group: Document, target: Document, address_of: AddressOf) -> bool:
+def _is_fit(group: Document, target: Document, running: Mapping[str, str]) -> bool:
     """Whether a target runs; raises the error of one that cannot be of this group."""
     identifier = target["Id"]
     if group["TargetType"] == "instance":
         if not _INSTANCE.fullmatch(identifier):
             raise errors.invalid_target(f"The target ID '{identifier[:100]}' is not the ID of an instance")
-        return address_of(ask.owner, identifier) is not None
+        return identifier in running
     try:
         given = IPv4Address(identifier)
     except AddressValueError:

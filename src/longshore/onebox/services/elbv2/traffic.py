@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from longshore.onebox.machinery.proxy.plan import Cluster, Endpoint, Listener, Plan, Route, Speaks
@@ -10,7 +11,7 @@ from longshore.onebox.machinery.records import Document, Owner, Records
 from longshore.onebox.services.elbv2 import actions, conditions, target_groups, targets
 from longshore.onebox.services.elbv2.load_balancers import idle_seconds
 from longshore.onebox.services.elbv2.rows import BALANCER, GROUP, LISTENER, RULE, TARGETS, short
-from longshore.onebox.services.elbv2.targets import AddressOf
+from longshore.onebox.services.elbv2.targets import Instances, instances_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Kept:
     groups: dict[str, tuple[Owner, Document]]
     targets: dict[str, Document]
 
-    @property
+    @functools.cached_property
     def used_groups(self) -> set[str]:
         """The ARNs of those that a listener or a rule forwards to."""
         of_listeners = [one["DefaultActions"] for one in self.listeners.values()]
@@ -41,7 +42,19 @@ def read(records: Records) -> Kept:
     return Kept(balancers=balancers, listeners=listeners, rules=rules, groups=groups, targets=targets)
 
 
-def plan(kept: Kept, address_of: AddressOf) -> Plan:
+#: The addresses of instances that run, by whose they are.
+Running = Mapping[Owner, Mapping[str, str]]
+
+
+def running(kept: Kept, instances: Instances) -> Running:
+    """Those among the targets."""
+    ids: dict[Owner, list[str]] = {}
+    for arn, (owner, _) in kept.groups.items():
+        ids.setdefault(owner, []).extend(instances_in(kept.targets[arn].values()))
+    return {owner: instances.running(owner, some) if some else {} for owner, some in ids.items()}
+
+
+def plan(kept: Kept, running: Running) -> Plan:
     """The listeners that there are, and the groups that any of these may ask."""
     rules: dict[str, list[Document]] = {}
     for rule in sorted(kept.rules.values(), key=lambda one: int(one["Priority"])):
@@ -51,7 +64,11 @@ def plan(kept: Kept, address_of: AddressOf) -> Plan:
             _listener(kept.balancers[one["LoadBalancerArn"]], one, rules.get(arn, []))
             for arn, one in kept.listeners.items()
         ],
-        clusters=[_cluster(*kept.groups[arn], kept.targets[arn], address_of) for arn in sorted(kept.used_groups)],
+        clusters=[
+            _cluster(group, kept.targets[arn], running[owner])
+            for arn, (owner, group) in kept.groups.items()
+            if arn in kept.used_groups
+        ],
     )
 
 
@@ -74,18 +91,18 @@ def _route(rule: Document) -> Route:
     return Route(action=actions.as_planned(action), headers=tuple(headers), sources=tuple(sources))
 
 
-def _cluster(owner: Owner, group: Document, registered: Document, address_of: AddressOf) -> Cluster:
+def _cluster(group: Document, registered: Document, running: Mapping[str, str]) -> Cluster:
     return Cluster(
         name=short(group["TargetGroupArn"]),
         speaks=Speaks(group["Protocol"]),
-        endpoints=list(_endpoints(group, registered, lambda instance: address_of(owner, instance))),
+        endpoints=list(_endpoints(group, registered, running)),
         check=target_groups.health_check(group),
         to_least_busy=group["Attributes"].get("load_balancing.algorithm.type") == "least_outstanding_requests",
     )
 
 
-def _endpoints(group: Document, registered: Document, address_of: Callable[[str], str | None]) -> Iterator[Endpoint]:
+def _endpoints(group: Document, registered: Document, running: Mapping[str, str]) -> Iterator[Endpoint]:
     for target in registered.values():
-        address = targets.address(group, target, address_of)
+        address = targets.address(group, target, running)
         if address is not None:
             yield Endpoint(address=address, port=target["Port"], is_drained="DrainedUntil" in target)

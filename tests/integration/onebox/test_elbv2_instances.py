@@ -1,0 +1,99 @@
+"""Targets that are instances come, stop and end with these."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.onebox.machinery.proxy.envoy import Envoy
+from longshore.onebox.machinery.records import Owner, Records
+from longshore.onebox.services.elbv2 import Elbv2
+from longshore.wire.service import AwsError, Call, Caller
+from tests.load import Backend, until
+
+OWNER = Owner("000000000000", "us-east-1")
+ONE, TWO = "i-00000000000000001", "i-00000000000000002"
+
+
+class Machines:
+    """EC2 as a target group sees it."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}
+        self.terminated: set[str] = set()
+
+    def running(self, owner: Owner, ids: Collection[str]) -> dict[str, str]:
+        assert owner == OWNER
+        return {one: self.addresses[one] for one in ids if one in self.addresses}
+
+    def ended(self, owner: Owner, ids: Collection[str]) -> Collection[str]:
+        return self.terminated & set(ids)
+
+
+@pytest.fixture
+def machines() -> Machines:
+    return Machines()
+
+
+@pytest.fixture
+def elb(tmp_path: Path, machines: Machines) -> Iterator[Elbv2]:
+    records = Records(tmp_path / "onebox.db")
+    made = Elbv2(records, tmp_path / "proxy", machines, now=time.time)
+    made.start()
+    yield made
+    made.stop()
+    records.close()
+    Envoy(tmp_path / "proxy").stop()
+
+
+def call(elb: Elbv2, operation: str, **asked: Any) -> Any:
+    caller = Caller(account=OWNER.account, region=OWNER.region, arn="arn", access_key_id="key")
+    asking = Call(caller=caller, request_id="1", now=time.time(), service="elbv2", operation=operation, headers={})
+    return asyncio.run(elb.service.handlers[operation](asking, asked))  # type: ignore[arg-type]
+
+
+def test_an_instance_is_a_target_as_long_as_it_runs(elb: Elbv2, machines: Machines) -> None:
+    one = Backend("one", "127.64.255.1")
+    two = Backend("two", "127.64.255.2", one.port)
+    balancer = call(elb, "CreateLoadBalancer", Name="shop")["LoadBalancers"][0]["LoadBalancerArn"]
+    group = call(
+        elb,
+        "CreateTargetGroup",
+        Name="shop",
+        Protocol="HTTP",
+        Port=one.port,
+        HealthCheckPath="/health",
+        HealthyThresholdCount=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    action = {"Type": "forward", "TargetGroupArn": group}
+    call(elb, "CreateListener", LoadBalancerArn=balancer, Protocol="HTTP", Port=18080, DefaultActions=[action])
+
+    with pytest.raises(AwsError, match="'i-00000000000000001'"):
+        elb.register(OWNER, group, [ONE])
+    machines.addresses = {ONE: one.address, TWO: two.address}
+    elb.register(OWNER, group, [ONE, TWO])
+    until(lambda: elb.health(OWNER, group) == {ONE: "healthy", TWO: "healthy"})
+
+    del machines.addresses[ONE]
+    elb.wake()
+    until(lambda: elb.health(OWNER, group) == {ONE: "unused", TWO: "healthy"})
+    machines.addresses[ONE] = one.address
+    elb.wake()
+    until(lambda: elb.health(OWNER, group) == {ONE: "healthy", TWO: "healthy"})
+
+    elb.deregister(OWNER, group, [TWO])
+    assert elb.health(OWNER, group) == {ONE: "healthy", TWO: "draining"}
+    until(lambda: elb.health(OWNER, group) == {ONE: "healthy"})
+
+    del machines.addresses[ONE]
+    machines.terminated.add(ONE)
+    elb.wake()
+    until(lambda: elb.health(OWNER, group) == {})
+    assert elb.health(OWNER, "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/none/0") is None
+    one.close()
+    two.close()
