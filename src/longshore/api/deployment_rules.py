@@ -123,5 +123,3 @@ def check_is_supported(platform: ComputePlatform, group: Document) -> None:
     style = group["deploymentStyle"]
     if style.get("deploymentType") == "BLUE_GREEN":
         raise refuse("A blue/green deployment")
-    if style.get("deploymentOption") == "WITH_TRAFFIC_CONTROL":
-        raise refuse("A deployment with a load balancer")

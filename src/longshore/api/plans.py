@@ -12,12 +12,13 @@ from longshore.api.deployments import resolve
 from longshore.api.operations import Call, reads
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
+from longshore.domain.balancing import Balancer, balancers_of
 from longshore.domain.deployment import ErrorCode, TargetStatus
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
-from longshore.providers.ports import Access, Alarms, Bundles, Members, PermanentError, ProviderError
+from longshore.providers.ports import Access, Alarms, Bundles, LoadBalancers, Members, PermanentError, ProviderError
 from longshore.store import access_keys, lineups, targets
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.wire.service import Call as WireCall
@@ -76,7 +77,8 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         answer["alarmConfiguration"] = alarms
     tags, scaling = ec2_tag_set(group.document), auto_scaling_groups(group.document)
     if (tags or scaling) and _ELSEWHERE not in asked:
-        answer[_MEANT] = (Access(scope=call.scope, role_arn=group.service_role_arn), tags, scaling)
+        access = Access(scope=call.scope, role_arn=group.service_role_arn)
+        answer[_MEANT] = (access, tags, scaling, balancers_of(group.document) if _has_traffic(group) else ())
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
     if (typical := _seconds_a_host(call, group)) is not None:
@@ -84,37 +86,54 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     return answer
 
 
-def examining(handler: Handler, bundles: Bundles, members: Members, alarms: Alarms) -> Handler:
-    """PlanDeployment with what is outside: EC2 instances, bundle and alarms. No transaction is open meanwhile."""
+def examining(
+    handler: Handler, bundles: Bundles, members: Members, balancers: LoadBalancers, alarms: Alarms
+) -> Handler:
+    """PlanDeployment with what is outside: EC2 instances, balancers, bundle, alarms; no transaction is open then."""
 
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any]:
         plan = await handler(call, asked)
         assert plan is not None
         missing: list[Problem] = []
         if _MEANT in plan:
-            found, missing = await asyncio.to_thread(_elsewhere, members, *plan[_MEANT])
+            found, missing = await asyncio.to_thread(_elsewhere, members, balancers, *plan[_MEANT])
             plan = await handler(call, {**asked, _ELSEWHERE: found})
             assert plan is not None
-        if missing:
+        if missing and not found:
             # Nobody knows then whether there are none.
             known = [one for one in plan["problems"] if one["code"] != ErrorCode.NO_INSTANCES]
-            plan = {**plan, "problems": [*missing, *known]}
+            plan = {**plan, "problems": known}
         scope = Scope(call.caller.account, call.caller.region)
         bundle = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
         alarm = await asyncio.to_thread(_alarm_problems, alarms, scope, plan.get("alarmConfiguration", {}))
-        return {**plan, "problems": [*plan["problems"], *bundle, *alarm]}
+        return {**plan, "problems": [*missing, *plan["problems"], *bundle, *alarm]}
 
     return handle
 
 
+def _has_traffic(group: DeploymentGroup) -> bool:
+    return bool(group.document["deploymentStyle"].get("deploymentOption") == "WITH_TRAFFIC_CONTROL")
+
+
 def _elsewhere(
-    members: Members, access: Access, tags: TagSet, groups: Sequence[str]
+    members: Members,
+    load_balancers: LoadBalancers,
+    access: Access,
+    tags: TagSet,
+    groups: Sequence[str],
+    balancers: Sequence[Balancer],
 ) -> tuple[list[Host], list[Problem]]:
+    """The group's EC2 instances, and what is wrong with them and their balancers."""
+    hosts: list[Host] = []
     try:
-        return members.hosts(access, tags, groups), []
+        hosts = members.hosts(access, tags, groups)
+        for balancer in balancers if hosts else ():
+            load_balancers.backends(access, balancer)
     except ProviderError as error:
         is_fatal = isinstance(error, PermanentError)
-        return [], [_problem(error.code, f"The group's instances cannot be asked for: {error}", is_fatal=is_fatal)]
+        text = f"AWS cannot be asked for what the group names: {error}"
+        return hosts, [_problem(error.code, text, is_fatal=is_fatal)]
+    return hosts, []
 
 
 def _instance(

@@ -30,6 +30,8 @@ _HEADLINE = {"Succeeded": "bold green", "Failed": "bold red", "Stopped": "bold r
 _MOST_EXPLAINED = 3
 #: Hosts whose last line is shown.
 _MOST_SAID = 5
+#: Up to here an event's name needs no third line.
+_FEW_EVENTS = 8
 #: Up to here rows keep their places; in a longer table the worst come first.
 _FEW = 20
 
@@ -95,7 +97,7 @@ def _targets(progress: Progress, now: datetime, rows: int) -> Table:
         targets = tuple(sorted(targets, key=_natural))
     names = list(dict.fromkeys(event.name for target in targets for event in target.events))
     for name in names:
-        table.add_column(_over_two_lines(name), no_wrap=True)
+        table.add_column(_stacked(name, lines=2 if len(names) <= _FEW_EVENTS else 3), no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     for target in targets:
         table.add_row(*_row(target, names, now))
@@ -160,7 +162,9 @@ def _natural(target: Target) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", target.id)]
 
 
-def _over_two_lines(name: str) -> str:
-    """`ApplicationStop` as two words one above the other, so that seven events fit in 80 columns."""
+def _stacked(name: str, *, lines: int) -> str:
+    """`ApplicationStop` as two words one above the other, so that seven events fit in 80 columns, and 13 in 140."""
     words = re.findall(r"[A-Z][a-z0-9]*", name) or [name]
-    return " ".join(words[:-1]) + "\n" + words[-1] if len(words) > 1 else "\n" + name
+    first = len(words) - lines + 1
+    stack = [" ".join(words[:first]), *words[first:]] if first > 0 else words
+    return "\n" * (lines - len(stack)) + "\n".join(stack)

@@ -60,3 +60,59 @@ def balancers_of(document: Mapping[str, Any]) -> tuple[Balancer, ...]:
         *((BalancerKind.TARGET_GROUP, one.get("name")) for one in info.get("targetGroupInfoList") or ()),
     ]
     return tuple(dict.fromkeys(Balancer(kind=kind, name=name) for kind, name in named if name))
+
+
+class Wish(StrEnum):
+    """What is to become of a host at its balancers."""
+
+    #: It gets no request any more (BlockTraffic).
+    OUT = "out"
+    #: It gets requests (AllowTraffic).
+    IN = "in"
+    #: It is registered again; whether it is healthy is its own affair.
+    BACK = "back"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moves:
+    """What is to be done at each balancer, and who is where he shall be."""
+
+    register: Mapping[Balancer, frozenset[str]]
+    deregister: Mapping[Balancer, frozenset[str]]
+    #: Hosts that all balancers treat as wished.
+    done: frozenset[str]
+    #: Of the others: what they wait for, in a sentence's end.
+    waiting: Mapping[str, str]
+
+
+def moves(wishes: Mapping[str, Wish], seen: Mapping[Balancer, Mapping[str, Backend]]) -> Moves:
+    """The moves that bring hosts where they shall be, from what the balancers say now.
+
+    Right however often it is asked: who is on the way is not moved again, and nothing is remembered.
+    """
+    register: dict[Balancer, set[str]] = {}
+    deregister: dict[Balancer, set[str]] = {}
+    waiting: dict[str, str] = {}
+    for balancer, backends in seen.items():
+        for host, wish in wishes.items():
+            backend = backends.get(host)
+            state = None if backend is None else backend.state
+            if wish is Wish.OUT:
+                if state is None:
+                    continue
+                if state is not TrafficState.DRAINING:
+                    deregister.setdefault(balancer, set()).add(host)
+                waiting[host] = f"{balancer} still sends it what was under way"
+                continue
+            if state in (None, TrafficState.DRAINING):
+                register.setdefault(balancer, set()).add(host)
+                waiting[host] = f"{balancer} does not have it yet"
+            elif wish is Wish.IN and state is not TrafficState.HEALTHY:
+                said = f" ({backend.reason})" if backend is not None and backend.reason else ""
+                waiting[host] = f"{balancer} calls it {state}{said}"
+    return Moves(
+        register={balancer: frozenset(hosts) for balancer, hosts in register.items()},
+        deregister={balancer: frozenset(hosts) for balancer, hosts in deregister.items()},
+        done=frozenset(wishes) - set(waiting),
+        waiting=waiting,
+    )

@@ -109,5 +109,7 @@ class ScriptCode(StrEnum):
 START_TIMEOUT = 300.0
 #: A lifecycle event that runs longer than this fails its target, seconds (S4.2).
 RUN_TIMEOUT = 3600.0
+#: How long a host that goes back into traffic may take to be registered, seconds.
+RETURN_TIMEOUT = 600.0
 #: An in-place deployment longer than this fails, seconds (S4.4).
 DEPLOYMENT_TIMEOUT = 12 * 3600.0

@@ -29,6 +29,9 @@ IN_PLACE = (
 BLOCK_TRAFFIC = ("BeforeBlockTraffic", "BlockTraffic", "AfterBlockTraffic")
 ALLOW_TRAFFIC = ("BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic")
 
+#: What an in-place deployment with a load balancer does on each host (S3.9).
+IN_PLACE_WITH_TRAFFIC = (*BLOCK_TRAFFIC, *IN_PLACE, *ALLOW_TRAFFIC)
+
 #: What a blue/green deployment does on each side (S3.10, S3.11).
 BLUE_GREEN = {Label.GREEN: (*IN_PLACE, *ALLOW_TRAFFIC), Label.BLUE: BLOCK_TRAFFIC}
 #: Where a replacement waits, Ready, to be given traffic.

@@ -10,8 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, EventStatus, ScriptCode, TargetStatus
-from longshore.domain.lifecycle import ALLOW_TRAFFIC, ENGINES, FORGIVABLE, READY_AT, Label
+from longshore.domain.deployment import (
+    RETURN_TIMEOUT,
+    RUN_TIMEOUT,
+    START_TIMEOUT,
+    EventStatus,
+    ScriptCode,
+    TargetStatus,
+)
+from longshore.domain.lifecycle import ALLOW_TRAFFIC, BLOCK_TRAFFIC, ENGINES, FORGIVABLE, READY_AT, Label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +55,8 @@ class CommandState(StrEnum):
     RUNNING = "running"
     #: None for the agent: the engine carries the event out, and says by `settle` how that went.
     ENGINE = "engine"
+    #: The host has ended without its revision being touched, and the engine is to put it back where it took it out.
+    RETURN = "return"
 
     @property
     def is_open(self) -> bool:
@@ -74,6 +83,8 @@ class Target:
     forgives_stop_failures: bool = False
     #: Its side in a blue/green deployment.
     label: Label | None = None
+    #: The engine took it out of its load balancers, or was about to.
+    taken_out: bool = False
 
     @property
     def event(self) -> LifecycleEvent:
@@ -147,6 +158,18 @@ def settle(target: Target, outcome: Diagnostics, now: float) -> Target:
     return _finished(target, outcome, now) if target.command is CommandState.ENGINE else target
 
 
+def returned(target: Target, problem: str | None = None) -> Target:
+    """A target that was to be put back where it was taken out; it stays out when there is a problem, which it tells."""
+    if target.command is not CommandState.RETURN:
+        return target
+    events = target.events
+    if problem is not None:
+        at = next(index for index, event in enumerate(events) if event.name == BLOCK_TRAFFIC[1])
+        told = Diagnostics(error_code=ScriptCode.UNKNOWN_ERROR, script_name="", message=problem, log_tail="")
+        events = (*events[:at], replace(events[at], diagnostics=told), *events[at + 1 :])
+    return replace(target, events=events, command=CommandState.NONE, deadline=None)
+
+
 def lose(target: Target, now: float) -> Target:
     """Fail a target whose agent, or whose load balancer, gave no answer in time.
 
@@ -156,6 +179,8 @@ def lose(target: Target, now: float) -> Target:
     if target.deadline is None or now < target.deadline:
         return target
     match target.command:
+        case CommandState.RETURN:
+            return returned(target, "The load balancer did not take it back in time: it gets no traffic.")
         case CommandState.RUNNING:
             why = "the host went silent"
         case CommandState.ENGINE:
@@ -236,4 +261,14 @@ def _end(target: Target, events: tuple[LifecycleEvent, ...], status: TargetStatu
         replace(event, status=EventStatus.SKIPPED, end_time=now) if event.status is EventStatus.PENDING else event
         for event in events
     )
-    return replace(target, status=status, events=skipped, command=CommandState.NONE, attempt="", deadline=None)
+    ended = replace(target, status=status, events=skipped, command=CommandState.NONE, attempt="", deadline=None)
+    if status is not TargetStatus.SUCCEEDED and _is_untouched(ended):
+        return replace(ended, command=CommandState.RETURN, deadline=now + RETURN_TIMEOUT)
+    return ended
+
+
+def _is_untouched(target: Target) -> bool:
+    """Whether it was taken out of traffic to be put back, and runs what it ran when it was."""
+    if not target.taken_out or ALLOW_TRAFFIC[1] not in {event.name for event in target.events}:
+        return False
+    return all(event.start_time is None for event in target.events if event.name == "ApplicationStop")

@@ -54,6 +54,10 @@ def apply(
     if plan.finish is None or is_behind:
         deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
         return
+    if targets.errands(tx, deployment.id) and not plan.leaves_out:
+        # Hosts that were given up are to get their traffic back first.
+        deployments.release(tx, claim, wake_at=now)
+        return
     if TargetStatus.IN_PROGRESS in targets.counts(tx, deployment.id):
         # A host took its command up while this plan was made: it is not over yet.
         targets.halt(tx, deployment.id)

@@ -35,6 +35,8 @@ class Plan:
     #: Hosts to start now.
     start: tuple[str, ...] = ()
     finish: Finish | None = None
+    #: End even while hosts are still to be put back into traffic.
+    leaves_out: bool = False
     #: Epoch seconds; meaningless with `finish`.
     wake_at: float
     #: One sentence for the log: why.

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from longshore.domain.alarms import Watch, effective, watch_of
+from longshore.domain.balancing import balancers_of
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import (
     DEPLOYMENT_TIMEOUT,
@@ -17,9 +18,9 @@ from longshore.domain.deployment import (
     DeploymentStatus,
     ErrorCode,
     Finish,
-    TargetStatus,
 )
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
+from longshore.domain.lifecycle import IN_PLACE, IN_PLACE_WITH_TRAFFIC
 from longshore.domain.lineup import Host
 from longshore.domain.rollback import CREATOR
 from longshore.engine.alarms import LOOK_EVERY, AlarmWatch
@@ -28,6 +29,7 @@ from longshore.engine.plan import Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe
+from longshore.engine.traffic import Traffic
 from longshore.providers.ports import Access, Bundles, Members, PermanentError, TransientError
 from longshore.store import deployment_groups, deployments, lineups, targets
 from longshore.store.database import Store, Transaction
@@ -48,6 +50,7 @@ class World:
     store: Store
     bundles: Bundles
     members: Members
+    traffic: Traffic
     alarms: AlarmWatch
     #: Whether there is an EventBridge that is to be told.
     has_event_bus: bool = False
@@ -79,7 +82,7 @@ def tick(world: World, claim: Claim, now: float) -> None:
         return
     deployment = seen.deployment
     if seen.watch is None:
-        plan = seen.plan or _plan_start(world, deployment, now)
+        plan = seen.plan or _plan_asking(world, claim, deployment, now)
     else:
         deployment, plan = _plan_watched(world, claim, deployment, seen.watch, now)
     world.store.write(_step(world, claim, deployment, plan, now))
@@ -112,12 +115,9 @@ def abandon(world: World, claim: Claim, now: float) -> None:
     def work(tx: Transaction) -> None:
         deployment = deployments.get(tx, claim.deployment_id)
         if deployment is not None and not deployment.status.is_final:
-            given_up = (
-                *targets.with_status(tx, deployment.id, TargetStatus.PENDING),
-                *targets.not_taken_up(tx, deployment.id),
-            )
+            given_up = tuple(targets.idle(tx, deployment.id))
             plan = _fail(ErrorCode.INTERNAL_ERROR, "The server failed repeatedly; its log says why.", now)
-            plan = replace(plan, skip=given_up, halt=True)
+            plan = replace(plan, skip=given_up, halt=True, leaves_out=True)
             apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus)
 
     world.store.write(work)
@@ -162,7 +162,7 @@ def _plan_watched(
     elif look.is_open and deployment.status is DeploymentStatus.CREATED:
         return deployment, Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
     plan = world.store.read(lambda tx: _plan_by_rows(tx, world, deployment, now))
-    plan = plan or _plan_start(world, deployment, now)
+    plan = plan or _plan_asking(world, claim, deployment, now)
     if plan.finish is None:
         plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
     return deployment, plan
@@ -171,7 +171,7 @@ def _plan_watched(
 def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: float) -> Plan | None:
     """The next step, as far as alarms have no say in it; None when others must be asked first."""
     if deployment.status is not DeploymentStatus.CREATED:
-        return decide(observe(tx, deployment, now), now)
+        return None if targets.errands(tx, deployment.id) else decide(observe(tx, deployment, now), now)
     if deployment.error_code == ErrorCode.ALARM_ACTIVE:
         finish = Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message)
         return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
@@ -189,6 +189,15 @@ def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: fl
     return _plan_lineup(tx, world, deployment, None, (), now)
 
 
+def _plan_asking(world: World, claim: Claim, deployment: Deployment, now: float) -> Plan:
+    """The next step of a deployment that depends on others than the rows."""
+    if deployment.status is DeploymentStatus.CREATED:
+        return _plan_start(world, deployment, now)
+    look_again = world.traffic.attend(world.store, claim, deployment, now)
+    plan = decide(world.store.read(lambda tx: observe(tx, deployment, now)), now)
+    return plan if look_again is None else replace(plan, wake_at=min(plan.wake_at, look_again))
+
+
 def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
     try:
         bundle = _bundle(world, deployment)
@@ -198,12 +207,13 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
     try:
         elsewhere = _elsewhere(world, deployment)
+        _check_balancers(world, deployment, elsewhere)
     except TransientError as error:
         if now < deployment.create_time + START_TIMEOUT:
-            return Plan(wake_at=now + _RETRY_AFTER, reason=f"the group's instances cannot be asked for: {error}")
-        return _fail(error.code, f"The group's instances could not be asked for: {error}", now)
+            return Plan(wake_at=now + _RETRY_AFTER, reason=f"AWS cannot be asked: {error}")
+        return _fail(error.code, f"AWS could not be asked for what the group names: {error}", now)
     except PermanentError as error:
-        return _fail(error.code, f"The group's instances cannot be asked for: {error}", now)
+        return _fail(error.code, f"AWS cannot be asked for what the group names: {error}", now)
     return world.store.read(lambda tx: _plan_lineup(tx, world, deployment, bundle, elsewhere, now))
 
 
@@ -229,7 +239,10 @@ def _plan_lineup(
         account_limit=world.max_active_targets,
     )
     forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
-    return plan_start(seen, bundle=bundle, forgives_stop_failures=forgives, now=now)
+    if deployment.has_traffic and not balancers_of(deployment.document):
+        return _fail(ErrorCode.MISSING_ELB_INFORMATION, "The deployment group names no load balancer.", now)
+    events = IN_PLACE_WITH_TRAFFIC if deployment.has_traffic else IN_PLACE
+    return plan_start(seen, events=events, bundle=bundle, forgives_stop_failures=forgives, now=now)
 
 
 def _is_restart(deployment: Deployment) -> bool:
@@ -240,6 +253,14 @@ def _elsewhere(world: World, deployment: Deployment) -> list[Host]:
     """The group's EC2 instances."""
     meant = world.store.read(lambda tx: _meant_elsewhere(tx, deployment))
     return [] if meant is None else world.members.hosts(*meant)
+
+
+def _check_balancers(world: World, deployment: Deployment, hosts: Sequence[Host]) -> None:
+    """Whether the load balancers are there: to find out with half of the hosts taken out would be late."""
+    role = world.store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
+    if deployment.has_traffic and hosts and role is not None:
+        access = Access(scope=deployment.scope, role_arn=role.service_role_arn)
+        world.traffic.check(access, balancers_of(deployment.document))
 
 
 def _meant_elsewhere(tx: Transaction, deployment: Deployment) -> tuple[Access, TagSet, list[str]] | None:

@@ -16,9 +16,12 @@ from longshore.engine.messenger import Messenger
 from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
 from longshore.engine.tick import World
+from longshore.engine.traffic import Traffic
 from longshore.onebox import world as onebox
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
+from longshore.providers.elb import ElasticLoadBalancing
+from longshore.providers.service_roles import ServiceRoles
 from longshore.server import credentials, data_dir, outside, services
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
@@ -100,13 +103,16 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     )
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     aws = outside.clients(settings, store, settings.url(port))
-    members = outside.members(aws)
+    roles = ServiceRoles(aws)
+    members, balancers = outside.members(roles), ElasticLoadBalancing(roles)
     alarms = outside.alarms(settings, aws)
     endpoint = Endpoint(
         [
             services.codedeploy_service(store, settings.limits, page_secret.encode()),
             services.codedeploy_commands_service(Commands(store, waiting, signer, logs)),
-            services.longshore_service(store, settings.limits, page_secret.encode(), logs, bundles, members, alarms),
+            services.longshore_service(
+                store, settings.limits, page_secret.encode(), logs, bundles, members, balancers, alarms
+            ),
             services.iam_service(store, settings.limits, page_secret.encode()),
             services.sts_service(store, settings.limits, page_secret.encode()),
             *box.services,
@@ -130,6 +136,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             store=store,
             bundles=bundles,
             members=members,
+            traffic=Traffic(balancers),
             alarms=AlarmWatch(alarms),
             # onebox has none.
             has_event_bus=settings.aws_endpoint != "onebox",

@@ -49,8 +49,7 @@ def clients(settings: Settings, store: Store, local_url: str) -> Clients:
             return Clients(endpoint_url=url)
 
 
-def members(aws: Clients) -> AwsMembers:
-    roles = ServiceRoles(aws)
+def members(roles: ServiceRoles) -> AwsMembers:
     return AwsMembers(Ec2Instances(roles), Ec2AutoScaling(roles))
 
 

@@ -34,7 +34,7 @@ from longshore.api.operations import changes, handlers
 from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.onebox.services.s3 import CHANGES as S3_CHANGES
-from longshore.providers.ports import Alarms, Bundles, Members
+from longshore.providers.ports import Alarms, Bundles, LoadBalancers, Members
 from longshore.store.database import Store
 from longshore.wire.constraints import explain_as
 from longshore.wire.service import Service
@@ -98,10 +98,17 @@ def codedeploy_commands_service(commands: Commands) -> Service:
 
 
 def longshore_service(
-    store: Store, limits: Limits, page_secret: bytes, logs: HookLogs, bundles: Bundles, members: Members, alarms: Alarms
+    store: Store,
+    limits: Limits,
+    page_secret: bytes,
+    logs: HookLogs,
+    bundles: Bundles,
+    members: Members,
+    balancers: LoadBalancers,
+    alarms: Alarms,
 ) -> Service:
     api = handlers(store, LONGSHORE_OPERATIONS, limits=limits, page_secret=page_secret)
-    planned = plans.examining(api["PlanDeployment"], bundles, members, alarms)
+    planned = plans.examining(api["PlanDeployment"], bundles, members, balancers, alarms)
     return Service(
         model=models.load("longshore"),
         handlers={**api, **logs.handlers(), "PlanDeployment": planned},

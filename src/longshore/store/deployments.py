@@ -69,6 +69,11 @@ class Deployment:
         return Scope(self.account, self.region)
 
     @property
+    def has_traffic(self) -> bool:
+        """Whether its hosts leave their load balancers and come back."""
+        return bool(self.document.get("deploymentStyle", {}).get("deploymentOption") == "WITH_TRAFFIC_CONTROL")
+
+    @property
     def is_blue_green(self) -> bool:
         return bool(self.document.get("deploymentStyle", {}).get("deploymentType") == "BLUE_GREEN")
 

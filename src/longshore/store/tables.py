@@ -411,6 +411,8 @@ targets = Table(
     Column("forgives_stop_failures", Boolean, nullable=False, server_default=false()),
     #: Blue or Green; NULL in place.
     Column("label", String(8)),
+    #: The engine took it out of its load balancers.
+    Column("taken_out", Boolean, nullable=False, server_default=false()),
     Column("last_updated", Float),
     #: The lifecycle events as InstanceTarget spells them.
     Column("events", Text, nullable=False),
@@ -419,6 +421,7 @@ targets = Table(
     Index(None, "deployment_id", "status", "turn", "target_id"),
     Index(None, "host", "deployment_id"),
     _partial("ix_targets_ready", "host", where="command = 'ready'"),
+    _partial("ix_targets_traffic", "deployment_id", where="command IN ('engine', 'return')"),
     _partial("ix_targets_untold", "deployment_id", "status", where="told < 2"),
     _partial("ix_targets_deadline", "deployment_id", "deadline", where="deadline IS NOT NULL"),
 )

@@ -158,13 +158,41 @@ def first_deadline(tx: Transaction, deployment_id: str) -> float | None:
     return deadline
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """What the engine has to do for a host at its load balancers."""
+
+    target_id: str
+    command: CommandState
+    event: str
+    #: Epoch seconds.
+    deadline: float
+
+    @property
+    def is_return(self) -> bool:
+        """Whether the host has ended, and goes back into traffic."""
+        return self.command is CommandState.RETURN
+
+
+def errands(tx: Transaction, deployment_id: str) -> list[Errand]:
+    """What is to be done at load balancers for the hosts of a deployment."""
+    rows = tx.hot(
+        "SELECT target_id, command, event, deadline FROM targets"
+        " WHERE deployment_id = ? AND command IN ('engine', 'return')",
+        (deployment_id,),
+    )
+    return [
+        Errand(target_id=row[0], command=CommandState(row[1]), event=row[2], deadline=row[3]) for row in rows.fetchall()
+    ]
+
+
 def with_status(tx: Transaction, deployment_id: str, status: TargetStatus) -> list[str]:
     """The ids of the hosts that stand there."""
     rows = tx.hot("SELECT target_id FROM targets WHERE deployment_id = ? AND status = ?", (deployment_id, status.value))
     return [row[0] for row in rows.fetchall()]
 
 
-_PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, label, events"
+_PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, label, taken_out, events"
 
 
 def progress(tx: Transaction, deployment_id: str, target_id: str, *, host: str | None = None) -> Target | None:
@@ -183,7 +211,7 @@ def save_progress(tx: Transaction, deployment_id: str, target_id: str, target: T
     values = _progress(target)
     row = tx.hot(
         "UPDATE targets SET status = ?, position = ?, event = ?, command = ?, attempt = ?, deadline = ?, halted = ?,"
-        " events = ?, last_updated = ? WHERE deployment_id = ? AND target_id = ? RETURNING host",
+        " taken_out = ?, events = ?, last_updated = ? WHERE deployment_id = ? AND target_id = ? RETURNING host",
         (
             values["status"],
             values["position"],
@@ -192,6 +220,7 @@ def save_progress(tx: Transaction, deployment_id: str, target_id: str, target: T
             values["attempt"],
             values["deadline"],
             values["halted"],
+            values["taken_out"],
             values["events"],
             now,
             deployment_id,
@@ -337,6 +366,7 @@ def _progress(target: Target) -> dict[str, Any]:
         "halted": target.halted,
         "forgives_stop_failures": target.forgives_stop_failures,
         "label": target.label and target.label.value,
+        "taken_out": target.taken_out,
         "events": _as_text([event_members(event) for event in target.events]),
     }
 
@@ -351,7 +381,8 @@ def _target(row: Sequence[Any]) -> Target:
         halted=bool(row[5]),
         forgives_stop_failures=bool(row[6]),
         label=row[7] and Label(row[7]),
-        events=tuple(_event_in(event) for event in json.loads(row[8])),
+        taken_out=bool(row[8]),
+        events=tuple(_event_in(event) for event in json.loads(row[9])),
     )
 
 

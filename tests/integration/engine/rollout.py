@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from sqlalchemy.engine import URL
 
 from longshore.api import (
@@ -19,14 +22,17 @@ from longshore.api import (
 from longshore.api.limits import Limits
 from longshore.api.operations import Call
 from longshore.domain.alarms import AlarmState
+from longshore.domain.balancing import Backend, Balancer, TrafficState
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import ScriptCode, TargetStatus
 from longshore.domain.group import TagSet
 from longshore.domain.ids import Scope
+from longshore.domain.lifecycle import IN_PLACE_WITH_TRAFFIC
 from longshore.domain.lineup import Host
 from longshore.domain.target import Diagnostics, Report, advance
 from longshore.engine.alarms import AlarmWatch
 from longshore.engine.tick import World, tick
+from longshore.engine.traffic import Traffic
 from longshore.providers.ports import Access, ProviderError, TransientError
 from longshore.store import deployments as deployment_rows
 from longshore.store import targets
@@ -72,6 +78,56 @@ class Members:
         ]
 
 
+class LoadBalancers:
+    """Load balancers whose hosts drain and become healthy when a test says so."""
+
+    def __init__(self) -> None:
+        #: Who is where, by balancer.
+        self.hosts: defaultdict[str, dict[str, TrafficState]] = defaultdict(dict)
+        #: Instead of an answer.
+        self.fails: ProviderError | None = None
+        #: Hosts that cannot be registered, and why.
+        self.refuses: dict[str, str] = {}
+        #: Calls made, by kind.
+        self.calls: Counter[str] = Counter()
+
+    def register(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> Mapping[str, str]:
+        self._called("register")
+        refused = {name: self.refuses[name] for name in instance_ids if name in self.refuses}
+        here = self.hosts[balancer.name]
+        for name in set(instance_ids) - set(refused):
+            if here.get(name) in (None, TrafficState.DRAINING):
+                here[name] = TrafficState.INITIAL
+        return refused
+
+    def deregister(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
+        self._called("deregister")
+        here = self.hosts[balancer.name]
+        here.update((name, TrafficState.DRAINING) for name in instance_ids if name in here)
+
+    def backends(self, access: Access, balancer: Balancer) -> Mapping[str, Backend]:
+        self._called("backends")
+        return {name: Backend(state=state, reason="said so") for name, state in self.hosts[balancer.name].items()}
+
+    def follow(self, *, healthy: bool = True) -> None:
+        """Time for draining to end and for health checks to pass."""
+        for here in self.hosts.values():
+            for name, state in list(here.items()):
+                if state is TrafficState.DRAINING:
+                    del here[name]
+                elif state is TrafficState.INITIAL:
+                    here[name] = TrafficState.HEALTHY if healthy else TrafficState.UNHEALTHY
+
+    def serving(self, name: str) -> bool:
+        """Whether requests may come to this host."""
+        return any(here.get(name) not in (None, TrafficState.UNUSED) for here in self.hosts.values())
+
+    def _called(self, what: str) -> None:
+        self.calls[what] += 1
+        if self.fails is not None:
+            raise self.fails
+
+
 class Alarms:
     """Alarms whose states a test sets; None: nobody answers."""
 
@@ -93,16 +149,20 @@ class Rollout:
         self.store = Store(database, Wakeup())
         self.alarms = Alarms()
         self.members = Members()
+        self.balancers = LoadBalancers()
         self.world = World(
             store=self.store,
             bundles=Bundles(),
             members=self.members,
+            traffic=Traffic(self.balancers),
             alarms=AlarmWatch(self.alarms),
             max_targets=1000,
             max_active_targets=2000,
         )
         self.now = now
         self.names = [f"web-{number:02}" for number in range(hosts)]
+        #: EC2 instances.
+        self.instances: list[str] = []
         self.deployment_id = ""
         self._attempts = itertools.count()
         self.call(applications.create_application, applicationName="shop")
@@ -162,6 +222,27 @@ class Rollout:
             **members,
         )
 
+    def balance(self, instances: int) -> None:
+        """Put that many EC2 instances into the group, and all of them behind a target group."""
+        self.instances = [f"i-{number:08x}" for number in range(1, instances + 1)]
+        self.members.zones = dict.fromkeys(self.instances, "eu-central-1a")
+        self.balancers.hosts["web"] = dict.fromkeys(self.instances, TrafficState.HEALTHY)
+        self.mean(
+            ec2TagFilters=[{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
+            deploymentStyle={"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            loadBalancerInfo={"targetGroupInfoList": [{"name": "web"}]},
+        )
+
+    def change_document(self, **members: Any) -> None:
+        """Change what the deployment was created with, as no operation can."""
+
+        def work(tx: Transaction) -> None:
+            row = deployment_rows.get(tx, self.deployment_id)
+            assert row is not None
+            deployment_rows.keep_document(tx, row.id, {**row.document, **members})
+
+        self.store.write(work)
+
     def deploy(self, revision: Mapping[str, Any] = REVISION, **options: Any) -> str:
         self.deployment_id = self.call(
             deployments.create_deployment,
@@ -213,6 +294,39 @@ class Rollout:
             tick(self.world, claim, self.now)
         return times
 
+    def tick_with(self, claim: deployment_rows.Claim) -> None:
+        tick(self.world, claim, self.now)
+
+    def pass_time(self, seconds: float = 1.0) -> None:
+        """Let time pass, and the engine do what is due then."""
+        self.now += seconds
+        self.tick()
+
+    def go_on(self, until: Callable[[], list[str]] = list) -> list[str]:
+        """Have agents and balancers do their part till a condition names somebody, or the deployment has ended."""
+        for _ in range(2000):
+            self.tick()
+            if (found := until()) or self.is_final:
+                return found
+            for name in self.ready():
+                self.run_event(name)
+            self.balancers.follow()
+            self.now += 1.0
+        raise AssertionError(f"it goes on for ever: {self.overview}")
+
+    @contextmanager
+    def dying_after_the_act(self) -> Iterator[None]:
+        """A server that dies as soon as it has told a balancer what to do."""
+        deregister = self.balancers.deregister
+
+        def act(access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
+            deregister(access, balancer, instance_ids)
+            raise RuntimeError("killed")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.balancers, "deregister", act)
+            yield
+
     def crash_while_ticking(self) -> None:
         """A server that dies between its decision and the commit: the claim was taken, nothing else happened."""
         self.claim()
@@ -221,10 +335,28 @@ class Rollout:
 
     def ready(self) -> list[str]:
         """Hosts with a command to take up."""
-        return [name for name in self.names if self._progress(name) and self._progress(name).command == "ready"]
+        return self._with_command("ready")
 
     def running(self) -> list[str]:
-        return [name for name in self.names if self._progress(name) and self._progress(name).command == "running"]
+        return self._with_command("running")
+
+    def at(self, event: str) -> list[str]:
+        """Hosts at work on this event, or about to be."""
+        every = ((name, self._progress(name)) for name in (*self.names, *self.instances))
+        return [name for name, target in every if target and target.event.name == event and not target.status.is_final]
+
+    def events(self, name: str) -> dict[str, str]:
+        """The status of each event of a host."""
+        return {event["lifecycleEventName"]: event["status"] for event in self.target(name)["lifecycleEvents"]}
+
+    def diagnostics(self, name: str, event: str) -> dict[str, str]:
+        events = {one["lifecycleEventName"]: one for one in self.target(name)["lifecycleEvents"]}
+        said: dict[str, str] = events[event]["diagnostics"]
+        return said
+
+    def _with_command(self, command: str) -> list[str]:
+        every = ((name, self._progress(name)) for name in (*self.names, *self.instances))
+        return [name for name, target in every if target and target.command == command]
 
     def take_up(self, name: str) -> None:
         self._report(name, attempt=f"a{next(self._attempts)}", outcome=None)
@@ -238,6 +370,14 @@ class Rollout:
     def run_event(self, name: str, code: ScriptCode = ScriptCode.SUCCESS) -> None:
         self.take_up(name)
         self.complete(name, code)
+
+    def run_until(self, name: str, event: str) -> None:
+        """Events of this host's agent, one after the other, till this one is due."""
+        for _ in range(len(IN_PLACE_WITH_TRAFFIC)):
+            if self._progress(name).event.name == event:
+                return
+            self.run_event(name)
+        raise AssertionError(f"{name} does not come to {event}: {self.events(name)}")
 
     def run_all(self, name: str) -> None:
         """Every event of this host, to the end."""

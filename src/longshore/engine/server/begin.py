@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import DeploymentStatus, Finish
 from longshore.domain.health import Turn
-from longshore.domain.lifecycle import IN_PLACE
 from longshore.domain.lineup import Circumstances, Host, line_up
 from longshore.domain.target import begin as untouched
 from longshore.domain.target import skip
@@ -13,12 +14,14 @@ from longshore.engine.plan import Begin, Plan
 from longshore.store.targets import NewTarget
 
 
-def plan_start(seen: Circumstances, *, bundle: BundleFacts | None, forgives_stop_failures: bool, now: float) -> Plan:
+def plan_start(
+    seen: Circumstances, *, events: Sequence[str], bundle: BundleFacts | None, forgives_stop_failures: bool, now: float
+) -> Plan:
     """Begin with every host that takes part, or fail at once and say why; no host is touched here."""
     lineup = line_up(seen)
 
     def target(host: Host, its_turn: Turn) -> NewTarget:
-        new = untouched(IN_PLACE, forgives_stop_failures=forgives_stop_failures)
+        new = untouched(events, forgives_stop_failures=forgives_stop_failures)
         return NewTarget(
             target_id=host.name,
             target_arn=host.arn,

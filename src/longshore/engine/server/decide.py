@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
 from longshore.domain.health import Fleet, Verdict, judge, room
 from longshore.engine.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a host failed."""
+
+    sentence: str
+    #: Set where that is the deployment's reason too.
+    code: ErrorCode | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +40,11 @@ class Seen:
     #: Started hosts whose agent has not taken up its command.
     not_taken_up: tuple[str, ...]
     #: A sentence on the first host that failed.
-    first_failure: str | None
+    first_failure: Failure | None
+    #: Hosts that are being taken out of their load balancers.
+    leaving: tuple[str, ...] = ()
+    #: How many have ended, and are being put back.
+    returning: int = 0
 
 
 def decide(seen: Seen, now: float) -> Plan:
@@ -39,6 +52,13 @@ def decide(seen: Seen, now: float) -> Plan:
 
     Pure, and called at every wake-up: it must be right when called twice, late, or after a crash half-way.
     """
+    plan = _next(seen, now)
+    if plan.finish is None or not seen.returning:
+        return plan
+    return replace(plan, finish=None, wake_at=_next_look(seen, now), reason="hosts are put back into traffic")
+
+
+def _next(seen: Seen, now: float) -> Plan:
     if seen.overdue:
         return Plan(lose=seen.overdue, wake_at=now, reason=f"{len(seen.overdue)} host(s) gave no answer in time")
     verdict = judge(seen.fleet)
@@ -93,8 +113,10 @@ def _ending(seen: Seen, now: float) -> Finish | None:
 
 def _close(seen: Seen, ending: Finish, now: float) -> Plan:
     """Schedule nothing more; what runs may finish its event (S6.5)."""
-    given_up = (*seen.pending, *seen.not_taken_up)
-    if seen.fleet.in_flight > len(seen.not_taken_up):
+    # A host on its way out of traffic has not been touched yet, and turns back.
+    idle = (*seen.not_taken_up, *seen.leaving)
+    given_up = (*seen.pending, *idle)
+    if seen.fleet.in_flight > len(idle):
         return Plan(
             skip=given_up, halt=True, wake_at=_next_look(seen, now), reason=f"{ending.code}: waiting for running events"
         )
@@ -114,8 +136,9 @@ def _too_many_failed(seen: Seen) -> Finish:
         f"attempted; the deployment needs at least {max(fleet.required, 1)} to succeed."
     )
     if seen.first_failure:
-        message += f" First failure: {seen.first_failure}"
-    return Finish(status=DeploymentStatus.FAILED, code=ErrorCode.HEALTH_CONSTRAINTS, message=message)
+        message += f" First failure: {seen.first_failure.sentence}"
+    code = seen.first_failure and seen.first_failure.code
+    return Finish(status=DeploymentStatus.FAILED, code=code or ErrorCode.HEALTH_CONSTRAINTS, message=message)
 
 
 def _next_look(seen: Seen, now: float) -> float:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from longshore.domain.deployment import ErrorCode, EventStatus, TargetStatus
 from longshore.domain.health import Fleet, room
-from longshore.engine.server.decide import Seen
+from longshore.domain.lifecycle import BLOCK_TRAFFIC, ENGINES
+from longshore.engine.server.decide import Failure, Seen
 from longshore.store import applications, deployment_groups, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Deployment
+
+_CODES = {code.value: code for code in ErrorCode}
 
 
 def missing(tx: Transaction, deployment: Deployment) -> ErrorCode | None:
@@ -35,6 +38,7 @@ def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
     alarm = deployment.error_message if deployment.error_code == ErrorCode.ALARM_ACTIVE else None
     closing = gone is not None or alarm is not None or deployment.stop_requested_by is not None
     failing = fleet.failed > 0
+    at_balancers = targets.errands(tx, deployment.id)
     return Seen(
         fleet=fleet,
         create_time=deployment.create_time,
@@ -45,12 +49,14 @@ def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
         first_deadline=targets.first_deadline(tx, deployment.id),
         # A deployment that gives up skips all that are pending; one that goes on needs as many as may start.
         pending=tuple(targets.next_pending(tx, deployment.id, fleet.pending if closing or failing else room(fleet))),
+        leaving=tuple(one.target_id for one in at_balancers if one.event == BLOCK_TRAFFIC[1] and not one.is_return),
+        returning=sum(one.is_return for one in at_balancers),
         not_taken_up=tuple(targets.not_taken_up(tx, deployment.id)) if closing else (),
         first_failure=_first_failure(tx, deployment.id) if failing else None,
     )
 
 
-def _first_failure(tx: Transaction, deployment_id: str) -> str | None:
+def _first_failure(tx: Transaction, deployment_id: str) -> Failure | None:
     names = targets.with_status(tx, deployment_id, TargetStatus.FAILED)
     rows = targets.find(tx, deployment_id, names[:25])
     first = min(rows, key=lambda row: row.last_updated or 0.0, default=None)
@@ -59,5 +65,10 @@ def _first_failure(tx: Transaction, deployment_id: str) -> str | None:
     for event in first.target.events:
         if event.status is EventStatus.FAILED and event.diagnostics is not None:
             said = event.diagnostics
-            return f"{first.target_id}, {event.name}: {said.error_code} {said.script_name} {said.message}".strip()
-    return f"{first.target_id}: its agent did not take up the deployment in time. Is it running, and can it reach us?"
+            sentence = f"{first.target_id}, {event.name}: {said.error_code} {said.script_name} {said.message}".strip()
+            # What the engine does itself fails for a reason that has a code of its own.
+            code = said.message.partition(":")[0] if event.name in ENGINES else ""
+            return Failure(sentence, _CODES.get(code))
+    return Failure(
+        f"{first.target_id}: its agent did not take up the deployment in time. Is it running, and can it reach us?"
+    )

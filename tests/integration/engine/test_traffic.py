@@ -1,0 +1,255 @@
+"""In place with a load balancer: hosts leave it before they are touched, and come back healthy or fail (S7.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy.engine import URL
+
+from longshore.domain.balancing import TrafficState
+from longshore.domain.deployment import ScriptCode
+from longshore.domain.lifecycle import IN_PLACE_WITH_TRAFFIC
+from longshore.providers.ports import NoBalancerError, RoleRightsError, TransientError
+from tests.integration.engine.rollout import Rollout
+
+Make = Callable[..., Rollout]
+ONE_AT_A_TIME = "CodeDeployDefault.OneAtATime"
+ALL_AT_ONCE = "CodeDeployDefault.AllAtOnce"
+
+
+@pytest.fixture
+def make(database: URL) -> Iterator[Make]:
+    made: list[Rollout] = []
+
+    def one(*, hosts: int, minimum: str = ALL_AT_ONCE, registered: int = 0) -> Rollout:
+        rollout = Rollout(database, hosts=registered, minimum=minimum)
+        made.append(rollout)
+        rollout.balance(hosts)
+        return rollout
+
+    yield one
+    for each in made:
+        each.close()
+
+
+def test_a_host_leaves_is_deployed_to_and_comes_back(make: Make) -> None:
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.deploy()
+    rollout.tick()
+    assert tuple(rollout.events(host)) == IN_PLACE_WITH_TRAFFIC
+    rollout.run_event(host)
+    rollout.tick()
+    assert rollout.events(host)["BlockTraffic"] == "InProgress"
+    assert rollout.balancers.hosts["web"][host] is TrafficState.DRAINING
+    rollout.pass_time()
+    assert rollout.events(host)["BlockTraffic"] == "InProgress", "requests are still under way"
+    rollout.balancers.follow()
+    rollout.pass_time()
+    assert rollout.events(host)["BlockTraffic"] == "Succeeded"
+    rollout.run_until(host, "AllowTraffic")
+    rollout.pass_time()
+    assert rollout.balancers.hosts["web"][host] is TrafficState.INITIAL
+    rollout.balancers.follow(healthy=False)
+    rollout.pass_time()
+    assert rollout.events(host)["AllowTraffic"] == "InProgress", "it is not healthy yet"
+    rollout.balancers.hosts["web"][host] = TrafficState.HEALTHY
+    rollout.pass_time()
+    rollout.run_event(host)
+    rollout.tick()
+    assert rollout.info["status"] == "Succeeded"
+    assert set(rollout.events(host).values()) == {"Succeeded"}
+
+
+def test_a_wave_goes_with_one_call(make: Make) -> None:
+    rollout = make(hosts=300)
+    rollout.deploy()
+    rollout.tick()
+    for host in rollout.instances:
+        rollout.run_event(host)
+        # Agents answer one after the other; each answer wakes the engine.
+        rollout.tick()
+    rollout.pass_time()
+    rollout.balancers.follow()
+    rollout.pass_time()
+    assert rollout.balancers.calls["deregister"] <= 2
+    assert rollout.balancers.calls["backends"] <= 5
+    assert {rollout.events(host)["BlockTraffic"] for host in rollout.instances} == {"Succeeded"}
+
+
+def test_one_that_is_never_healthy_fails_after_an_hour_and_says_why(make: Make) -> None:
+    rollout = make(hosts=3, minimum=ONE_AT_A_TIME)
+    rollout.deploy()
+    first = rollout.go_on(until=lambda: rollout.at("AllowTraffic"))[0]
+    rollout.pass_time()
+    rollout.balancers.follow(healthy=False)
+    for _ in range(6):
+        rollout.pass_time(599.0)
+        assert rollout.events(first)["AllowTraffic"] == "InProgress"
+    rollout.pass_time(10.0)
+    assert rollout.target(first)["status"] == "Failed"
+    said = rollout.diagnostics(first, "AllowTraffic")
+    assert said["errorCode"] == "UnknownError"
+    assert "unhealthy" in said["message"]
+    assert rollout.info["status"] == "Failed"
+    assert "unhealthy" in rollout.info["errorInformation"]["message"]
+    assert rollout.overview == {"Failed": 1, "Skipped": 2}
+
+
+def test_balancers_that_do_not_answer_for_two_minutes_are_waited_for(make: Make) -> None:
+    rollout = make(hosts=2)
+    rollout.deploy()
+    rollout.tick()
+    for host in rollout.instances:
+        rollout.run_event(host)
+    rollout.balancers.fails = TransientError("gives no answer")
+    for _ in range(40):
+        rollout.pass_time(3.0)
+        assert rollout.overview == {"InProgress": 2}
+    rollout.balancers.fails = None
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(NoBalancerError, "ELASTIC_LOAD_BALANCING_INVALID"), (RoleRightsError, "IAM_ROLE_PERMISSIONS")],
+)
+def test_a_balancer_that_is_not_there(make: Make, error: type[NoBalancerError | RoleRightsError], code: str) -> None:
+    rollout = make(hosts=2, minimum=ONE_AT_A_TIME)
+    rollout.balancers.fails = error("there is none")
+    rollout.deploy()
+    rollout.tick()
+    assert (rollout.info["status"], rollout.info["errorInformation"]["code"]) == ("Failed", code)
+    assert rollout.overview == {}, "no host was touched"
+
+
+def test_a_balancer_that_goes_away_meanwhile(make: Make) -> None:
+    rollout = make(hosts=2, minimum=ONE_AT_A_TIME)
+    rollout.deploy()
+    rollout.go_on(until=lambda: rollout.at("AllowTraffic"))
+    rollout.balancers.fails = NoBalancerError("there is none any more")
+    rollout.pass_time()
+    rollout.pass_time()
+    assert rollout.info["status"] == "Failed"
+    assert rollout.info["errorInformation"]["code"] == "ELASTIC_LOAD_BALANCING_INVALID"
+    assert rollout.overview == {"Failed": 1, "Skipped": 1}
+
+
+def test_an_instance_that_cannot_be_registered(make: Make) -> None:
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.balancers.refuses = {host: "it is in another VPC"}
+    rollout.deploy()
+    rollout.go_on()
+    assert rollout.info["errorInformation"]["code"] == "ELB_INVALID_INSTANCE"
+    assert "another VPC" in rollout.diagnostics(host, "AllowTraffic")["message"]
+
+
+def test_a_group_that_names_no_balancer_any_more(make: Make) -> None:
+    rollout = make(hosts=1)
+    rollout.deploy()
+    rollout.change_document(loadBalancerInfo={})
+    rollout.tick()
+    assert rollout.info["errorInformation"]["code"] == "MISSING_ELB_INFORMATION"
+
+
+def test_registered_instances_pass_the_traffic_events(make: Make) -> None:
+    rollout = make(hosts=1, registered=1)
+    rollout.deploy()
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    assert tuple(rollout.events(rollout.names[0])) == IN_PLACE_WITH_TRAFFIC
+    assert rollout.names[0] not in rollout.balancers.hosts["web"]
+
+
+def test_stopping_puts_back_who_was_not_touched_and_nobody_else(make: Make) -> None:
+    rollout = make(hosts=4)
+    leaving, left, working, fresh = rollout.instances
+    rollout.deploy()
+    rollout.tick()
+    for host in (left, working):
+        rollout.run_event(host)
+    rollout.pass_time()
+    rollout.balancers.follow()
+    rollout.pass_time()
+    rollout.run_until(working, "Install")
+    rollout.take_up(working)
+    rollout.run_event(leaving)
+    rollout.pass_time()
+    assert rollout.events(leaving)["BlockTraffic"] == "InProgress"
+    rollout.stop()
+    rollout.pass_time()
+    rollout.complete(working)
+    rollout.pass_time()
+    rollout.pass_time()
+    rollout.pass_time()
+    assert rollout.info["status"] == "Stopped"
+    assert rollout.overview == {"Skipped": 4}
+    there = rollout.balancers.hosts["web"]
+    assert there[leaving] is TrafficState.INITIAL
+    assert there[left] is TrafficState.INITIAL
+    assert there[fresh] is TrafficState.HEALTHY
+    assert working not in there, "it is half deployed to"
+
+
+def test_a_stop_does_not_end_before_hosts_are_back_nor_wait_for_ever(make: Make) -> None:
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: rollout.at("BlockTraffic"))
+    rollout.pass_time()
+    rollout.balancers.fails = TransientError("gives no answer")
+    rollout.stop()
+    for _ in range(5):
+        rollout.pass_time(60.0)
+        assert rollout.info["status"] == "InProgress"
+    rollout.pass_time(400.0)
+    rollout.pass_time(1.0)
+    assert rollout.info["status"] == "Stopped"
+    assert "gets no traffic" in rollout.diagnostics(host, "BlockTraffic")["message"]
+
+
+def test_a_script_that_fails_before_anything_was_touched_brings_its_host_back(make: Make) -> None:
+    rollout = make(hosts=2, minimum=ONE_AT_A_TIME)
+    rollout.deploy()
+    (host,) = rollout.go_on(until=lambda: rollout.at("AfterBlockTraffic"))
+    rollout.run_event(host, ScriptCode.SCRIPT_FAILED)
+    rollout.pass_time()
+    rollout.pass_time()
+    assert rollout.target(host)["status"] == "Failed"
+    assert rollout.balancers.serving(host)
+    rollout.pass_time()
+    assert rollout.info["status"] == "Failed"
+
+
+def test_stop_failures_are_forgiven_at_the_traffic_events_too(make: Make) -> None:
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.deploy(ignoreApplicationStopFailures=True)
+    rollout.tick()
+    rollout.run_event(host, ScriptCode.SCRIPT_FAILED)
+    rollout.go_on(until=lambda: rollout.at("AfterBlockTraffic"))
+    rollout.run_event(host, ScriptCode.SCRIPT_FAILED)
+    rollout.run_event(host, ScriptCode.SCRIPT_FAILED)
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    failed = [name for name, status in rollout.events(host).items() if status == "Failed"]
+    assert failed == ["BeforeBlockTraffic", "AfterBlockTraffic", "ApplicationStop"]
+
+
+def test_a_crash_between_the_act_and_the_commit_is_made_good_by_the_next_look(make: Make) -> None:
+    rollout = make(hosts=2)
+    rollout.deploy()
+    rollout.tick()
+    for host in rollout.instances:
+        rollout.run_event(host)
+    claim = rollout.claim()
+    assert claim is not None
+    with rollout.dying_after_the_act(), pytest.raises(RuntimeError, match="killed"):
+        rollout.tick_with(claim)
+    assert rollout.balancers.calls["deregister"] == 1
+    rollout.now += 100.0
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
