@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -21,6 +21,7 @@ from longshore.agent import command_line
 from longshore.api.operations import served
 from longshore.cli.app import app
 from longshore.onebox import world as onebox
+from longshore.onebox.services.ec2.ports import ControlPlane, Roles
 from longshore.onebox.services.s3.routes import operation_names
 from longshore.server.services import CODEDEPLOY_OPERATIONS, IAM_OPERATIONS, STS_OPERATIONS
 from longshore.wire.service import Service
@@ -60,7 +61,14 @@ def others() -> str:
 
 def _onebox() -> Sequence[Service]:
     with tempfile.TemporaryDirectory() as folder:
-        box = onebox.build(Path(folder), url="", mail_server=None)
+        box = onebox.build(
+            Path(folder),
+            url="",
+            mail_server=None,
+            roles=cast("Roles", None),  # nobody asks for one here
+            plane=ControlPlane(url="", specification_signer=""),
+            hidden=Path(folder),
+        )
         box.records.close()
     return box.services
 

@@ -76,7 +76,7 @@ def assume_role(call: Call, asked: dict[str, Any]) -> Any:
     duration = asked.get("DurationSeconds", _HOUR)
     if duration > (role.max_session_duration or _HOUR):
         raise validation_error("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-    if key.kind is PrincipalKind.ROLE and duration > _HOUR:
+    if key.is_role_session and duration > _HOUR:
         raise validation_error(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
         )

@@ -88,7 +88,12 @@ def _valued(tags: Mapping[str, str], wanted: str) -> Sequence[str] | None:
     return [value for tag, value in tags.items() if tag.lower() == wanted] or None
 
 
-_TYPES = {PrincipalKind.ROOT: "Account", PrincipalKind.USER: "User", PrincipalKind.ROLE: "AssumedRole"}
+_TYPES = {
+    PrincipalKind.ROOT: "Account",
+    PrincipalKind.USER: "User",
+    PrincipalKind.ROLE: "AssumedRole",
+    PrincipalKind.INSTANCE: "AssumedRole",
+}
 
 
 def _common(key: Key, region: str, source_ip: str, is_secure: bool, now: float) -> dict[str, Sequence[str]]:
@@ -126,6 +131,6 @@ def _moment(seconds: float) -> str:
 
 def user_id(key: Key) -> str:
     """The unique id of a principal, as aws:userid and GetCallerIdentity have it."""
-    if key.kind is PrincipalKind.ROLE:
+    if key.is_role_session:
         return f"{key.principal_id}:{key.principal_arn.rpartition('/')[2]}"
     return key.principal_id or key.account

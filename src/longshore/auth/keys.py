@@ -20,6 +20,8 @@ class PrincipalKind(StrEnum):
     USER = "user"
     #: Who has assumed an IAM role.
     ROLE = "role"
+    #: An EC2 instance of onebox, with its role's rights: keys that the control plane gives to it alone.
+    INSTANCE = "instance"
     #: Who holds an enrollment token: a host that is to be registered, and may do nothing else.
     ENROLLMENT = "enrollment"
 
@@ -52,6 +54,20 @@ class Key:
     policies: tuple[Policy, ...] = ()
     #: What a session is limited to besides; None when it is not.
     session_policies: tuple[Policy, ...] | None = None
+
+    @property
+    def is_role_session(self) -> bool:
+        """Whether its holder has a role for a while."""
+        return self.kind in (PrincipalKind.ROLE, PrincipalKind.INSTANCE)
+
+    def host_identifier(self, region: str) -> str:
+        """What its holder polls by, as a host: its ARN, or an instance's own (agent.md 7.4).
+
+        Anybody may name a session of a role like an instance; only the kind of the key makes it one.
+        """
+        if self.kind is PrincipalKind.INSTANCE:
+            return f"arn:aws:ec2:{region}:{self.account}:instance/{self.principal_arn.rpartition('/')[2]}"
+        return self.principal_arn
 
     def __repr__(self) -> str:
         return f"Key({self.access_key_id}, {self.principal_arn})"

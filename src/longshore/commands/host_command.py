@@ -70,4 +70,4 @@ def read(identifier: str) -> HostCommand | None:
 
 def host_of(call: Call) -> str:
     """Who a caller is as a host: what the rows of its targets carry."""
-    return Scope(call.caller.account, call.caller.region).host(call.caller.arn)
+    return Scope(call.caller.account, call.caller.region).host(call.caller.host_identifier)

@@ -62,7 +62,9 @@ class Commands:
         deployment_id = asked["DeploymentExecutionId"].rpartition("/")[2]
         mine = await self._store.peek(lambda tx: targets.of_host(tx, deployment_id, host_of(call)))
         if not mine:
-            raise AwsError("ClientException", f"{call.caller.arn} is no target of deployment {deployment_id}.")
+            raise AwsError(
+                "ClientException", f"{call.caller.host_identifier} is no target of deployment {deployment_id}."
+            )
         self._waiting.seen(deployment_id, mine)
         sealed = await self._specification(deployment_id)
         return {"DeploymentSystem": "CodeDeploy", "DeploymentSpecification": sealed}
@@ -145,10 +147,10 @@ def _report(
 
 
 def _require_own(call: Call, identifier: str) -> None:
-    if identifier != call.caller.arn:
+    if identifier != call.caller.host_identifier:
         raise AwsError(
             "AccessDeniedException",
-            f"{call.caller.arn} may only speak for itself, not for {identifier}. "
+            f"{call.caller.host_identifier} may only speak for itself, not for {identifier}. "
             "The agent's keys and its iam_user_arn must belong together.",
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from longshore.onebox.machinery.records import FILE, Owner, Records
-from longshore.onebox.services import cloudwatch, sns
+from longshore.onebox.machinery.records import FILE, Records
+from longshore.onebox.services import cloudwatch, ec2, sns
+from longshore.onebox.services.ec2.keeper import Keeper
+from longshore.onebox.services.ec2.ports import ControlPlane, Roles
 from longshore.onebox.services.elbv2 import Elbv2
 from longshore.wire.endpoint import ASGIApp
 from longshore.wire.service import Service
@@ -20,6 +22,7 @@ class Onebox:
 
     services: Sequence[Service]
     records: Records
+    instances: Keeper
     load_balancers: Elbv2
     delivering: sns.Delivering
     watching: cloudwatch.Watching
@@ -34,6 +37,7 @@ class Onebox:
 
     def start(self) -> None:
         """Find again what ran when the last server of this data stopped, and go on with it."""
+        self.instances.start()
         self.load_balancers.start()
         self.delivering.start()
         self.watching.start()
@@ -43,16 +47,27 @@ class Onebox:
         self.watching.stop()
         self.delivering.stop()
         self.load_balancers.stop()
+        self.instances.stop()
         self.records.close()
 
 
-def build(directory: Path, *, url: str, mail_server: sns.MailServer | None) -> Onebox:
+def build(
+    directory: Path,
+    *,
+    url: str,
+    mail_server: sns.MailServer | None,
+    roles: Roles,
+    plane: ControlPlane,
+    hidden: Path,
+) -> Onebox:
     """Open what is kept in `directory` and wire the services over it; nothing runs before `start`.
 
-    `url` is where everybody reaches the services.
+    `url` is where everybody reaches the services; `roles` and `plane` are what instances need of the control plane, and
+    `hidden` is the data that they shall not see.
     """
     records = Records(directory / FILE)
-    load_balancers = Elbv2(records, directory / "proxy", _NoInstances(), now=time.time)
+    computing = ec2.build(records, directory / "ec2", roles, plane, hidden=hidden)
+    load_balancers = Elbv2(records, directory / "proxy", computing.ec2, now=time.time)
     signer = sns.Signer(records)
     delivering = sns.Delivering(records, mail_server)
     topics = sns.Topics(records, signer, url, nudge=delivering.nudge)
@@ -62,22 +77,16 @@ def build(directory: Path, *, url: str, mail_server: sns.MailServer | None) -> O
     watching = cloudwatch.Watching(records, metrics, alarms)
     return Onebox(
         services=(
+            computing.service,
             load_balancers.service,
             cloudwatch.CloudWatch(records, metrics, alarms, watching).service(),
             sns.Sns(records, topics, sends_mail=mail_server is not None).service(),
         ),
         records=records,
+        instances=computing.keeper,
         load_balancers=load_balancers,
         delivering=delivering,
         watching=watching,
         pages=sns.pages_of(signer),
         unsigned=sns.unsigned_of(records, topics, now=time.time),
     )
-
-
-class _NoInstances:
-    def running(self, _owner: Owner, _ids: Collection[str]) -> dict[str, str]:
-        return {}
-
-    def ended(self, _owner: Owner, ids: Collection[str]) -> Collection[str]:
-        return ids

@@ -25,6 +25,7 @@ from longshore.providers.service_roles import ServiceRoles
 from longshore.server import credentials, data_dir, outside, services
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
+from longshore.server.instance_roles import InstanceRoles
 from longshore.server.metrics import Depths, Metrics
 from longshore.server.observing import Observing
 from longshore.server.probes import Readiness, pages
@@ -96,10 +97,14 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     logs = HookLogs(store)
     refusals = Refusals(store, settings.account_id)
     bundles = outside.bundles(settings, store, settings.url(port))
+    authorizer = Authorizer(store, keys, now=time.time)
     box = onebox.build(
         settings.data_dir / data_dir.ONEBOX,
         url=settings.public_url or settings.url(port),
         mail_server=settings.mail_server,
+        roles=InstanceRoles(store, authorizer, now=time.time),
+        plane=outside.plane_of_instances(settings, port, signer, certificate_sha256),
+        hidden=settings.data_dir.resolve(),
     )
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     aws = outside.clients(settings, store, settings.url(port))
@@ -118,7 +123,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             *box.services,
         ],
         Gate(keys, usage, now=time.time).authenticate,
-        Authorizer(store, keys, now=time.time),
+        authorizer,
         now=time.time,
         observer=observer,
         passing=(StoreUnavailableError, StoreClosedError, NewerSchemaError),

@@ -116,5 +116,9 @@ class Gate:
         key = identity.key
         self._usage.note(key, region=identity.region, service=identity.service, now=now)
         return Caller(
-            account=key.account, region=identity.region, arn=key.principal_arn, access_key_id=key.access_key_id
+            account=key.account,
+            region=identity.region,
+            arn=key.principal_arn,
+            access_key_id=key.access_key_id,
+            host=key.host_identifier(identity.region),
         )

@@ -19,7 +19,15 @@ from longshore.domain.ids import Scope
 from longshore.onebox.services import s3
 from longshore.onebox.services.s3 import WhyNot
 from longshore.server.authentication import Usage
-from longshore.store import access_keys, deployment_groups, deployments, principals, resource_tags, targets
+from longshore.store import (
+    access_keys,
+    deployment_groups,
+    deployments,
+    instance_profiles,
+    principals,
+    resource_tags,
+    targets,
+)
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call
 
@@ -51,7 +59,7 @@ class Authorizer:
         key = await self._keys.find_soon(call.caller.access_key_id, self._now())
         if key is None:
             raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
-        if key.session_token is not None and key.kind is not PrincipalKind.ROLE and _is_about_identity(call):
+        if key.session_token is not None and not key.is_role_session and _is_about_identity(call):
             raise AwsError(
                 "UnrecognizedClientException",
                 "Credentials of GetSessionToken cannot see or change users, roles and keys: who steals them for an hour"
@@ -68,10 +76,21 @@ class Authorizer:
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
             await self._store.peek(lambda tx: _require(tx, key, call, asked))
 
+    async def require_pass(self, call: Call, role_arn: str) -> None:
+        """Raise AccessDeniedException unless the caller may give a role to an instance: it could use it by that."""
+        key = await self._keys.find_soon(call.caller.access_key_id, self._now())
+        if key is None:
+            raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
+        request = _keys(key, call, {}, dict)
+        passed = {"iam:passedtoservice": ["ec2.amazonaws.com"]}
+        reason = why_not(key, "iam:PassRole", role_arn, lambda name: passed.get(name.lower()) or request(name))
+        if reason is not None:
+            raise _denied(not_authorized(key, "iam:PassRole", role_arn, reason))
+
     def _require_host(self, key: Key, call: Call, action: str) -> None:
         """A host's work needs no Allow; the account's owner and the control plane are no hosts."""
         reason: str | None = "because only a user or a session can be a host"
-        if key.kind in (PrincipalKind.USER, PrincipalKind.ROLE):
+        if key.kind is PrincipalKind.USER or key.is_role_session:
             if not key.policies and key.session_policies is None:
                 return  # what nearly every host is: nothing to look at, and it polls all day
             reason = why_not(key, action, "*", _keys(key, call, {}, dict), as_itself=True)
@@ -127,7 +146,7 @@ def object_permissions(store: Store, usage: Usage, *, now: Callable[[], float]) 
 def _is_own_bundle(store: Store, key: Key, asked: s3.Asked) -> bool:
     if asked.region is None:
         return False
-    host = Scope(key.account, asked.region).host(key.principal_arn)
+    host = Scope(key.account, asked.region).host(key.host_identifier(asked.region))
     locations = [one.get("s3Location", {}) for one in store.read(lambda tx: targets.revisions_for(tx, host))]
     return any(f"arn:aws:s3:::{one.get('bucket')}/{one.get('key')}" == asked.resource for one in locations)
 
@@ -199,6 +218,10 @@ class _Rows:
         account = self._scope.account
         path = principals.path_of(self._tx, account, kind, name)  # type: ignore[arg-type]  # user or role
         return None if path is None else f"arn:aws:iam::{account}:{kind}{path}{name}"
+
+    def profile_path(self, name: str) -> str | None:
+        found = instance_profiles.find(self._tx, self._scope.account, name)
+        return None if found is None else found.path
 
     def holder_of(self, access_key_id: str) -> str | None:
         key = access_keys.find(self._tx, access_key_id)

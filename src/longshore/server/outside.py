@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from longshore.commands.envelope import Signer
+from longshore.onebox.services.ec2.ports import ControlPlane
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.autoscaling import Ec2AutoScaling
 from longshore.providers.bundles import S3Bundles
@@ -35,6 +37,13 @@ def bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
 def _own_key(store: Store, account: str) -> tuple[str, str]:
     key = store.write(lambda tx: credentials.service_key(tx, account, time.time()))
     return key.access_key_id, key.secret_access_key
+
+
+def plane_of_instances(settings: Settings, port: int, signer: Signer, certificate_sha256: str) -> ControlPlane:
+    """How the agents of onebox's instances find us: they are on this machine."""
+    return ControlPlane(
+        url=settings.url(port), specification_signer=signer.public_key, certificate_sha256=certificate_sha256
+    )
 
 
 def clients(settings: Settings, store: Store, local_url: str) -> Clients:

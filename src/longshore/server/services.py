@@ -28,7 +28,7 @@ from longshore.api import (
 )
 from longshore.api.iam import access_keys as iam_access_keys
 from longshore.api.iam import errors as iam_errors
-from longshore.api.iam import policies, roles, users
+from longshore.api.iam import instance_profiles, policies, roles, users
 from longshore.api.limits import Limits
 from longshore.api.operations import changes, handlers
 from longshore.commands.hook_logs import HookLogs
@@ -51,7 +51,7 @@ CODEDEPLOY_OPERATIONS = (
     resource_tags,
     connections,
 )
-IAM_OPERATIONS = (users, iam_access_keys, roles, policies)
+IAM_OPERATIONS = (users, iam_access_keys, roles, instance_profiles, policies)
 STS_OPERATIONS = (sts,)
 LONGSHORE_OPERATIONS = (
     access_keys,

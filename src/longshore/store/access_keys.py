@@ -23,7 +23,7 @@ class AccessKey:
     account: str
     #: Of the user, or of a role's session.
     principal_arn: str
-    #: root, service, user or role (auth.keys.PrincipalKind).
+    #: root, service, user, role or instance (auth.keys.PrincipalKind).
     kind: str
     #: Epoch seconds.
     create_time: float
@@ -99,12 +99,7 @@ def set_status(tx: Transaction, key: AccessKey, status: str) -> None:
 
 def _end_sessions(tx: Transaction, key: AccessKey) -> None:
     """End the sessions of whoever holds this key. Which of several keys began one is not kept: all end."""
-    table = access_keys.c
-    of_holder = (table.account == key.account) & (table.principal_arn == key.principal_arn) & (table.kind == key.kind)
-    temporary = of_holder & table.expiration.is_not(None)
-    for access_key_id in tx.execute(select(table.access_key_id).where(temporary)).scalars().all():
-        tx.tell(wakeup.key(access_key_id))
-    tx.execute(delete(access_keys).where(temporary))
+    end_sessions(tx, key.account, key.kind, key.principal_arn)
 
 
 def used(tx: Transaction, access_key_id: str, *, now: float, region: str, service: str) -> None:
@@ -132,6 +127,25 @@ def remove_all(tx: Transaction, principal_id: str) -> None:
     """Take away every key of a user, or every session of a role."""
     tx.execute(delete(access_keys).where(access_keys.c.principal_id == principal_id))
     tx.tell(wakeup.principal(principal_id))
+
+
+def end_sessions(tx: Transaction, account: str, kind: str, principal_arn: str) -> None:
+    """Take away the temporary keys of this principal."""
+    table = access_keys.c
+    theirs = (table.account == account) & (table.kind == kind) & (table.principal_arn == principal_arn)
+    temporary = theirs & table.expiration.is_not(None)
+    for access_key_id in tx.execute(select(table.access_key_id).where(temporary)).scalars().all():
+        tx.tell(wakeup.key(access_key_id))
+    tx.execute(delete(access_keys).where(temporary))
+
+
+def end_sessions_named(tx: Transaction, account: str, kind: str, name: str) -> None:
+    """Take away the temporary keys of the sessions of this name, whatever role they are of."""
+    table = access_keys.c
+    theirs = (table.account == account) & (table.kind == kind)
+    named = table.principal_arn.endswith(f"/{name}", autoescape=True)
+    for arn in tx.execute(select(table.principal_arn).distinct().where(theirs & named)).scalars().all():
+        end_sessions(tx, account, kind, arn)
 
 
 def count_sessions(tx: Transaction, account: str, principal_arn: str, now: float) -> int:

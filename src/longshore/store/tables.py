@@ -90,6 +90,26 @@ iam_attached_policies = Table(
     Column("policy_arn", String(255), primary_key=True),
 )
 
+#: Instance profiles: by which the instances of onebox's EC2 get a role.
+iam_instance_profiles = Table(
+    "iam_instance_profiles",
+    metadata,
+    #: ``AIPA…``.
+    Column("id", String(32), primary_key=True),
+    Column("account", String(12), nullable=False),
+    Column("name", String(128), nullable=False),
+    #: The name in lower case: no two may differ by case alone.
+    Column("folded_name", String(128), nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("create_time", Float, nullable=False),
+    #: Value by key.
+    Column("tags", JSON, nullable=False),
+    #: The role in it; NULL while there is none.
+    Column("role_id", String(32), ForeignKey("iam_principals.id", ondelete="SET NULL")),
+    Index(None, "account", "folded_name", unique=True),
+    Index(None, "role_id"),
+)
+
 access_keys = Table(
     "access_keys",
     metadata,

@@ -22,6 +22,13 @@ class Caller:
     #: The principal, e.g. ``arn:aws:iam::000000000000:user/web-1``.
     arn: str
     access_key_id: str
+    #: What it polls by as a host, where that is not its ARN.
+    host: str | None = None
+
+    @property
+    def host_identifier(self) -> str:
+        """What it is called by the service that agents poll."""
+        return self.host or self.arn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

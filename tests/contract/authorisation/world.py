@@ -147,6 +147,7 @@ class World:
         self.user("alice", path="/people/", tags={"team": "web"})
         self.user("bob", path="/people/", tags={"team": "money"})
         self.iam.create_role(RoleName="deployer", Path="/people/", AssumeRolePolicyDocument=TRUSTS_THE_ACCOUNT)
+        self.iam.create_instance_profile(InstanceProfileName="hosts", Path="/people/")
         (alices,) = self.iam.list_access_keys(UserName="alice")["AccessKeyMetadata"]
         return {**made, "{version}": version, "{alice's key}": alices["AccessKeyId"]}
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from longshore.api.iam.errors import already_exists, limit_exceeded, malformed_policy
+from longshore.api.iam.errors import already_exists, delete_conflict, limit_exceeded, malformed_policy
 from longshore.api.iam.existing import existing, refuse_boundary, shown_tags, tags_of
 from longshore.api.iam.pages import page
 from longshore.api.iam.users import require_no_policies
 from longshore.api.operations import Call, reads, writes
 from longshore.auth.policy_document import MalformedPolicyError, trust_policy
 from longshore.domain.ids import new_principal_id
-from longshore.store import principals
+from longshore.store import instance_profiles, principals
 from longshore.store.principals import Principal
 
 #: Characters of a trust policy, white space left out.
@@ -42,12 +42,12 @@ def create_role(call: Call, asked: dict[str, Any]) -> Any:
         max_session_duration=asked.get("MaxSessionDuration", _USUAL_SESSION),
     )
     principals.add(call.tx, role)
-    return {"Role": _shown(role)}
+    return {"Role": shown(role)}
 
 
 @reads("GetRole")
 def get_role(call: Call, asked: dict[str, Any]) -> Any:
-    return {"Role": _shown(existing(call, "role", asked["RoleName"]))}
+    return {"Role": shown(existing(call, "role", asked["RoleName"]))}
 
 
 @reads("ListRoles")
@@ -67,7 +67,7 @@ def list_roles(call: Call, asked: dict[str, Any]) -> Any:
         lambda role: role.name,
     )
     # As AWS: a list has no tags.
-    return {"Roles": [{**_shown(role), "Tags": None} for role in roles], **more}
+    return {"Roles": [{**shown(role), "Tags": None} for role in roles], **more}
 
 
 @writes("UpdateRole")
@@ -96,6 +96,8 @@ def delete_role(call: Call, asked: dict[str, Any]) -> None:
     """Its sessions end with it."""
     role = existing(call, "role", asked["RoleName"])
     require_no_policies(call, role)
+    if instance_profiles.with_role(call.tx, role.id):
+        raise delete_conflict("Cannot delete entity, must remove roles from instance profile first.")
     principals.remove(call.tx, role)
 
 
@@ -108,7 +110,8 @@ def _check_trust(document: str) -> None:
         raise limit_exceeded(f"Cannot exceed quota for ACLSizePerRole: {_MAX_TRUST_POLICY}.")
 
 
-def _shown(role: Principal) -> dict[str, Any]:
+def shown(role: Principal) -> dict[str, Any]:
+    """A role as IAM shows it."""
     return {
         "Path": role.path,
         "RoleName": role.name,

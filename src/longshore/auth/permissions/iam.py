@@ -59,6 +59,13 @@ def _policy(asked: Asked) -> list[Resource]:
     return plain(known.arn if (known := managed_policy(arn)) else arn for arn in named(asked, "PolicyArn"))
 
 
+def _profile(asked: Asked) -> list[Resource]:
+    name = named(asked, "InstanceProfileName")[0]
+    path = asked.rows.profile_path(name) or "/"
+    arn = _arn(asked, f"instance-profile{path}{name}")
+    return [Resource(arn, f"instance profile {name}")]
+
+
 def _holder(asked: Asked, member: str) -> list[Resource]:
     key = named(asked, member)[0]
     return [Resource(asked.rows.holder_of(key) or _arn(asked, "user/*"), f"access key {key}")]
@@ -68,7 +75,7 @@ def _table(service: str, needs: Mapping[str, Find]) -> Table:
     return {operation: (Need(actions=(f"{service}:{operation}",), find=find),) for operation, find in needs.items()}
 
 
-IAM: Final[Table] = _table(
+_IAM: Final[Table] = _table(
     "iam",
     {
         # Users.
@@ -111,6 +118,14 @@ IAM: Final[Table] = _table(
         "AttachRolePolicy": _role,
         "DetachRolePolicy": _role,
         "ListAttachedRolePolicies": _role,
+        # Instance profiles. Who puts a role in one gives it to instances, see below.
+        "CreateInstanceProfile": _new("instance-profile", "InstanceProfileName"),
+        "GetInstanceProfile": _profile,
+        "ListInstanceProfiles": _all("instance-profile"),
+        "ListInstanceProfilesForRole": _role,
+        "AddRoleToInstanceProfile": _profile,
+        "RemoveRoleFromInstanceProfile": _profile,
+        "DeleteInstanceProfile": _profile,
         # Managed policies.
         "GetPolicy": _policy,
         "GetPolicyVersion": _policy,
@@ -118,6 +133,14 @@ IAM: Final[Table] = _table(
         "ListPolicies": everything,
     },
 )
+
+IAM: Final[Table] = {
+    **_IAM,
+    "AddRoleToInstanceProfile": (
+        *_IAM["AddRoleToInstanceProfile"],
+        Need(actions=("iam:PassRole",), find=_role),
+    ),
+}
 
 #: Asking who one is, and a session of one's own, need no permission. Who may assume a role is said by the role too, so
 #: the operation itself decides that.

@@ -19,6 +19,9 @@ class Rows(Protocol):
     def identity_arn(self, kind: str, name: str) -> str | None:
         """The ARN, path and all, of the "user" or "role" of this name."""
 
+    def profile_path(self, name: str) -> str | None:
+        """The path of the instance profile of this name."""
+
     def holder_of(self, access_key_id: str) -> str | None:
         """The ARN of the user who holds this key in this account."""
 

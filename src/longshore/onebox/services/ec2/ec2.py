@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from longshore.onebox.machinery.records import Owner, Records, Transaction
-from longshore.onebox.services.ec2 import images, launching, networks, rows
+from longshore.onebox.services.ec2 import images, launch_templates, launching, networks, rows
 from longshore.onebox.services.ec2.errors import incorrect_state, invalid, require_form, unknown
 from longshore.onebox.services.ec2.keeper import Keeper
 from longshore.onebox.services.ec2.ports import Profile, Roles
@@ -42,8 +42,25 @@ class Ec2:
         return [instance.id for instance in self.run(owner, asked).instances]
 
     def terminate(self, owner: Owner, ids: Sequence[str]) -> None:
-        """Terminate instances, for good; those that are terminated already stay so. Raises AwsError for unknown ids."""
-        self.change(owner, ids, terminated)
+        """Terminate instances, for good; of those that are gone already nothing is wanted."""
+        with self._records.transaction() as tx:
+            known = [one for one in ids if rows.instance(tx, owner, one) is not None]
+        self.change(owner, known, terminated)
+
+    def template(self, owner: Owner, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The launch template that a LaunchTemplateSpecification means: its id, its name, and the version as asked.
+
+        Raises AwsError when there is none such, or no such version.
+        """
+        with self._records.transaction() as tx:
+            found = launch_templates.existing(tx, owner, asked.get("LaunchTemplateId"), asked.get("LaunchTemplateName"))
+            version = asked.get("Version") or "$Default"
+            launch_templates.version(found, str(launch_templates.number_of(found, version)))
+        return {"LaunchTemplateId": found["id"], "LaunchTemplateName": found["name"], "Version": version}
+
+    def zones(self, owner: Owner) -> list[str]:
+        """The names of the availability zones of the owner's region."""
+        return networks.zones(owner.region)
 
     def instances(self, owner: Owner, ids: Sequence[str] | None = None) -> list[Instance]:
         """These instances, or all of the owner's; unknown ids are left out, as one day those terminated are too."""
@@ -57,6 +74,15 @@ class Ec2:
         """The loopback address of an instance; None for one that is not there or terminated."""
         found = self.instances(owner, [instance_id])
         return found[0].private_ip if found else None
+
+    def running(self, owner: Owner, ids: Collection[str]) -> dict[str, str]:
+        """The private addresses of those of these instances that run."""
+        found = self.instances(owner, list(ids))
+        return {one.id: one.private_ip for one in found if one.state is State.RUNNING and one.private_ip is not None}
+
+    def ended(self, owner: Owner, ids: Collection[str]) -> set[str]:
+        """Those of these that will never run again: terminated, or not known (any more)."""
+        return set(ids) - {one.id for one in self.instances(owner, list(ids)) if not one.state.is_over}
 
     def zone_of_subnet(self, owner: Owner, subnet_id: str) -> str:
         """The availability zone of a subnet; raises AwsError for one that is not there."""

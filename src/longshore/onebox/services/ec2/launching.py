@@ -24,8 +24,19 @@ _MOST = 500
 #: Bytes, before base64.
 _MOST_USER_DATA = 16_384
 _USUAL_TYPE: Final = "m1.small"
-#: What would be kept and change nothing, and is not kept: who relies on it should know.
-_NOT_DONE: Final = ("InstanceMarketOptions", "HibernationOptions", "ElasticGpuSpecification", "EnclaveOptions")
+#: What somebody may rely on, and is not done.
+_NOT_DONE: Final = (
+    "CapacityReservationSpecification",
+    "DisableApiStop",
+    "DisableApiTermination",
+    "EnclaveOptions",
+    "HibernationOptions",
+    "InstanceMarketOptions",
+    "InstanceRequirements",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
+    "PrivateIpAddress",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
