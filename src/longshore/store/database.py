@@ -1,11 +1,12 @@
 """The database: open it, read it, write it. What differs between SQLite and PostgreSQL stands in their own files.
 
-Writes are grouped: one thread takes whatever is waiting and commits it together, each write under its own savepoint,
-so that a fleet reporting at once costs one fsync and not hundreds. A write is done when its commit is.
+Writes are grouped: one thread takes whatever is waiting and commits it together, each write under its own savepoint
+where they are several, so that a fleet reporting at once costs one fsync and not hundreds. A write is done when its
+commit is.
 
 With the embedded database the event loop's own quick work runs on the event loop: the driver gives the interpreter's
 lock away in every statement, and a thread that has to win it back from a busy loop waits up to five milliseconds a
-statement. A database across a network is asked from threads alone.
+statement. A database across a network is asked from threads alone; `looking` has those for quick looks.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from longshore.store import migrations
 from longshore.store.dialect import Dialect
 from longshore.store.errors import DatabaseUrlError, NewerSchemaError, StoreClosedError, StoreUnavailableError
+from longshore.store.looking import Looker, explained
 from longshore.store.postgresql import PostgreSQL
 from longshore.store.sqlite import SQLite
+from longshore.store.transaction import Transaction as Transaction
+from longshore.store.waiting import Marks, Waiting, by_loop, deliver
 from longshore.store.wakeup import Topic, Wakeup
 
 log = structlog.get_logger()
@@ -42,93 +46,6 @@ _GROUP = 256
 _WRITE_TIMEOUT = 60.0
 
 
-class Transaction:
-    """One unit of work: all of it is committed, or none."""
-
-    __slots__ = ("_cursor", "_open_cursor", "connection", "hints", "last")
-
-    def __init__(self, connection: Connection, open_cursor: Callable[[Connection], Any]) -> None:
-        #: For SQLAlchemy Core.
-        self.connection = connection
-        #: Topics to tell once this is committed.
-        self.hints: list[Topic] = []
-        #: What is left to do right before the commit.
-        self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
-        self._open_cursor = open_cursor
-        self._cursor: Any = None
-
-    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
-        """Run a Core statement."""
-        return self.connection.execute(statement, parameters)
-
-    def hot(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        """Run SQL text with `?` marks through the driver, for the few statements that every host pays for.
-
-        Returns the driver's cursor. Core's building and running of a statement costs some 90 µs; this, a few.
-        """
-        if self._cursor is None:
-            self._cursor = self._open_cursor(self.connection)
-        self._cursor.execute(sql, parameters)
-        return self._cursor
-
-    def tell(self, topic: Topic) -> None:
-        """Hint at this topic after the commit."""
-        self.hints.append(topic)
-
-    def at_commit(self, work: Callable[[Transaction, list[T]], None], item: T) -> None:
-        """Have `work` called right before the commit, once for the items of everybody in this transaction.
-
-        For what locks a row that all writers want: the lock is held for the commit alone, and taken last. If it fails,
-        nothing of the transaction is committed.
-        """
-        self.last.append((work, item))
-
-    def finish(self) -> None:
-        """Do what was left for right before the commit."""
-        by_work: dict[Callable[[Transaction, list[Any]], None], list[Any]] = {}
-        for work, item in self.last:
-            by_work.setdefault(work, []).append(item)
-        for work, items in by_work.items():
-            work(self, items)
-
-
-class _Waiting:
-    """A queued piece of work, and where its outcome goes."""
-
-    __slots__ = ("error", "future", "loop", "quick", "result", "work")
-
-    def __init__(
-        self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop | None, *, quick: bool = False
-    ) -> None:
-        self.work = work
-        self.loop = loop
-        self.quick = quick
-        self.future: Any = Future() if loop is None else loop.create_future()
-        self.result: Any = None
-        self.error: Exception | None = None
-
-    def run(self, transaction: Transaction) -> None:
-        """Do the work; if it fails, it is undone, and nothing else is."""
-        hinted, left = len(transaction.hints), len(transaction.last)
-        transaction.hot("SAVEPOINT one")
-        try:
-            self.result = self.work(transaction)
-        except Exception as error:
-            self.error = error
-            transaction.hot("ROLLBACK TO SAVEPOINT one")
-            del transaction.hints[hinted:]
-            del transaction.last[left:]
-        transaction.hot("RELEASE SAVEPOINT one")
-
-    def deliver(self) -> None:
-        if self.future.done():  # the caller has gone away
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
-
-
 class _Writer:
     """A thread that runs waiting work together, in one transaction after another."""
 
@@ -137,12 +54,12 @@ class _Writer:
         self._wakeup = wakeup
         self._engine = dialect.writing()
         migrations.upgrade(self._engine, dialect)
-        self._queue: queue.SimpleQueue[Sequence[_Waiting] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Waiting] | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def put(self, *waiting: _Waiting) -> None:
+    def put(self, *waiting: Waiting) -> None:
         """Queue work; several are done in one transaction."""
         if self._closed:
             raise StoreClosedError("the database is closed")
@@ -169,7 +86,7 @@ class _Writer:
                 # The commit failed, or the database itself did: nobody in this group may believe otherwise.
                 told = set()
                 for waiting in group:
-                    waiting.error = self._explained(error)
+                    waiting.error = explained(self._dialect, error)
                 if isinstance(error, NewerSchemaError):
                     self._wakeup.nudge_engine()  # it is to learn of it at once, and stop
                 # Whatever is wrong with the connection, its transaction ends with it.
@@ -181,11 +98,11 @@ class _Writer:
                 connection = None
             if told:
                 self._wakeup.publish(told)
-            self._deliver(group)
+            deliver(group)
         if connection is not None:
             connection.close()
 
-    def _next_group(self) -> list[_Waiting] | None:
+    def _next_group(self) -> list[Waiting] | None:
         first = self._queue.get()
         if first is None:
             return None
@@ -199,17 +116,23 @@ class _Writer:
                 group += following
         return group
 
-    def _commit(self, connection: Connection, group: list[_Waiting]) -> set[Topic]:
+    def _commit(self, connection: Connection, group: list[Waiting]) -> set[Topic]:
         """Do all the work in one transaction; returns whom to tell."""
         begun = connection.begin()
         transaction = Transaction(connection, self._dialect.cursor)
         schema, receipt = transaction.hot(self._dialect.opening).fetchone()
         migrations.require_current(schema)
-        for loop, several in _by_loop(waiting for waiting in group if waiting.quick).items():
-            _run_on(loop, transaction, several)
+        marks = Marks(transaction, self._dialect.next_mark) if len(group) > 1 else None
+        for loop, several in by_loop(waiting for waiting in group if waiting.quick).items():
+            _run_on(loop, transaction, several, marks)
         for waiting in group:
             if not waiting.quick:
-                waiting.run(transaction)
+                waiting.run(transaction, marks)
+        if marks is None and group[0].error is not None:
+            # Fails in its turn where the work failed because the connection did.
+            transaction.hot("ROLLBACK")
+            begun.rollback()
+            return set()
         transaction.finish()
         topics = set(transaction.hints)
         if topics:
@@ -225,36 +148,10 @@ class _Writer:
             connection.invalidate()
         return topics
 
-    def _explained(self, error: Exception) -> Exception:
-        if not self._dialect.is_away(error):
-            return error
-        explained = StoreUnavailableError(f"The database is out of reach: {' '.join(str(error).split())[:300]}")
-        explained.__cause__ = error
-        return explained
 
-    def _deliver(self, group: list[_Waiting]) -> None:
-        """Hand results over, with one wake-up of each event loop for the whole group."""
-        for loop, several in _by_loop(group).items():
-            if loop is None:
-                _deliver_all(several)
-            else:
-                with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
-                    loop.call_soon_threadsafe(_deliver_all, several)
-
-
-def _by_loop(group: Iterable[_Waiting]) -> dict[asyncio.AbstractEventLoop | None, list[_Waiting]]:
-    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Waiting]] = {}
-    for waiting in group:
-        by_loop.setdefault(waiting.loop, []).append(waiting)
-    return by_loop
-
-
-def _deliver_all(several: list[_Waiting]) -> None:
-    for waiting in several:
-        waiting.deliver()
-
-
-def _run_on(loop: asyncio.AbstractEventLoop | None, transaction: Transaction, several: list[_Waiting]) -> None:
+def _run_on(
+    loop: asyncio.AbstractEventLoop | None, transaction: Transaction, several: list[Waiting], marks: Marks | None
+) -> None:
     """Have an event loop run work inside this thread's transaction; this thread waits and touches nothing."""
     done: Future[None] = Future()
 
@@ -262,7 +159,7 @@ def _run_on(loop: asyncio.AbstractEventLoop | None, transaction: Transaction, se
         if not done.set_running_or_notify_cancel():
             return
         for waiting in several:
-            waiting.run(transaction)
+            waiting.run(transaction, marks)
         done.set_result(None)
 
     assert loop is not None
@@ -304,25 +201,26 @@ class Store:
             raise
         self._reading = self._dialect.reading()
         self._relay = self._dialect.relay(wakeup)
+        self._looker = Looker(self._dialect, self._reading) if self._dialect.is_remote else None
         self._peeking: Transaction | None = None
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a transaction and return its result once it is committed; its exception undoes it alone."""
-        waiting = _Waiting(work, None)
+        waiting = Waiting(work, None)
         self._writer.put(waiting)
         result: T = waiting.future.result(timeout=_WRITE_TIMEOUT)
         return result
 
     def write_each(self, works: Sequence[Callable[[Transaction], T]]) -> list[T | Exception]:
         """`write` for many at once, with one commit; each ends by itself, with its result or its exception."""
-        waiting = [_Waiting(work, None) for work in works]
+        waiting = [Waiting(work, None) for work in works]
         if waiting:
             self._writer.put(*waiting)
         return [_outcome(one.future) for one in waiting]
 
     async def submit(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
         """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may."""
-        waiting = _Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
+        waiting = Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
         self._writer.put(waiting)
         async with asyncio.timeout(_WRITE_TIMEOUT):
             return cast("T", await waiting.future)
@@ -330,7 +228,7 @@ class Store:
     def later(self, work: Callable[[Transaction], Any]) -> None:
         """`write` what nobody waits for, and what may be lost when the server ends."""
         with contextlib.suppress(StoreClosedError):
-            self._writer.put(_Waiting(work, None))
+            self._writer.put(Waiting(work, None))
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` on one consistent view of the rows, and return its result."""
@@ -344,8 +242,10 @@ class Store:
     async def fetch(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
         """`read`, for the event loop, on a thread of its own; with `quick`, for a few statements of
         `Transaction.hot`, run by the loop itself if it may."""
-        if not quick or self._dialect.is_remote:
+        if not quick:
             return await asyncio.to_thread(self.read, work)
+        if self._looker is not None:
+            return await self._looker.look(work)
 
         def in_one_view(transaction: Transaction) -> T:
             transaction.hot("BEGIN")
@@ -358,8 +258,8 @@ class Store:
 
     async def peek(self, work: Callable[[Transaction], T]) -> T:
         """A quick look by a few statements, for the event loop: each sees what was committed before it."""
-        if self._dialect.is_remote:
-            return await asyncio.to_thread(self._twice, lambda: self._glance(work))
+        if self._looker is not None:
+            return await self._looker.look(work)
         if self._peeking is None:
             self._peeking = Transaction(self._reading.connect(), self._dialect.cursor)
         try:
@@ -368,10 +268,6 @@ class Store:
             # Core begins a transaction by itself, and it must not stay: the next look would see the same rows again.
             if self._peeking.connection.in_transaction():
                 self._peeking.connection.rollback()
-
-    def _glance(self, work: Callable[[Transaction], T]) -> T:
-        with self._reading.connect() as connection:
-            return work(Transaction(connection, self._dialect.cursor))
 
     def _twice(self, look: Callable[[], T]) -> T:
         """Look again if the connection proves to be dead: nobody knows it of an idle one but by using it."""
@@ -402,6 +298,8 @@ class Store:
         self._writer.close()
         if self._relay is not None:
             self._relay.close()
+        if self._looker is not None:
+            self._looker.close()
         if self._peeking is not None:
             self._peeking.connection.close()
         self._reading.dispose()

@@ -26,6 +26,10 @@ class Dialect(Protocol):
     is_remote: bool
     #: Reads the schema's step, and the receipt of a write: what `was_committed` is asked by, NULL where nobody asks.
     opening: str
+    #: Begins a transaction that sees one state of the rows.
+    view: str
+    #: What ends a savepoint called one and sets another.
+    next_mark: tuple[str, ...]
 
     def writing(self) -> Engine:
         """Connections whose transactions are the only writing ones of all replicas."""

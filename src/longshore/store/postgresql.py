@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -48,6 +49,8 @@ class PostgreSQL:
 
     is_remote = True
     opening = "SELECT version_num, pg_current_xact_id()::text FROM alembic_version"
+    view = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    next_mark: tuple[str, ...] = ("RELEASE SAVEPOINT one; SAVEPOINT one",)
 
     def __init__(self, url: URL) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
@@ -58,7 +61,7 @@ class PostgreSQL:
         return self._engine(f"BEGIN; SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
 
     def reading(self) -> Engine:
-        return self._engine("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", connections=16)
+        return self._engine(self.view, connections=16)
 
     def _engine(self, begin: str, *, connections: int) -> Engine:
         engine = create_engine(
@@ -75,7 +78,9 @@ class PostgreSQL:
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            driver: Any = connection.connection.driver_connection
+            if driver.info.transaction_status == TransactionStatus.IDLE:  # not begun by `Transaction.hot`
+                driver.execute(begin)
 
         return engine
 

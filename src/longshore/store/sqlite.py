@@ -26,6 +26,8 @@ class SQLite:
 
     is_remote = False
     opening = "SELECT version_num, NULL FROM alembic_version"
+    view = "BEGIN"
+    next_mark: tuple[str, ...] = ("RELEASE SAVEPOINT one", "SAVEPOINT one")
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -35,7 +37,7 @@ class SQLite:
 
     def reading(self) -> Engine:
         # A change that went this way would leave no record in the audit, and be in nobody's line.
-        return self._engine(begin="BEGIN", more=("query_only=ON",))
+        return self._engine(begin=self.view, more=("query_only=ON",))
 
     def _engine(self, *, begin: str, more: tuple[str, ...] = ()) -> Engine:
         engine = create_engine(self._url, pool_size=8, max_overflow=8)
