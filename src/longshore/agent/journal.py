@@ -21,7 +21,7 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ class Journal:
     def write(self, entry: Entry) -> None:
         """Note where a command is."""
         # A new line first: what a full disk cut off must not spoil the next note.
-        noted = f"\n{json.dumps(asdict(replace(entry, boot=boot_id())))}\n".encode()
+        noted = f"\n{json.dumps({**vars(entry), 'boot': boot_id()}, default=vars)}\n".encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(self._path(entry.deployment_id), flags, 0o600)
         try:

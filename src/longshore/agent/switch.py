@@ -12,6 +12,8 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,10 +159,29 @@ def _copy_attribute(name: str, staged: str, path: str) -> None:
 
 
 def _rename(staged: str, place: str) -> None:
+    with _held(place):
+        try:
+            os.rename(staged, place)  # noqa: PTH104
+        except FileNotFoundError:
+            if not os.path.lexists(place):
+                raise InstallError(f"cannot put {place} in place: it was staged as {staged}, which is gone") from None
+        except OSError as error:
+            raise InstallError(f"cannot put {place} in place: {error.strerror}") from None
+
+
+@contextmanager
+def _held(path: str) -> Iterator[None]:
+    """Keep the blocks of what is at the path from being given back before the end.
+
+    A rename would give back those of the file that it replaces, with a lock held that all renames between directories
+    of the file system wait for; a large file, or a disk that is told of each block, makes that long.
+    """
     try:
-        os.rename(staged, place)  # noqa: PTH104
-    except FileNotFoundError:
-        if not os.path.lexists(place):
-            raise InstallError(f"cannot put {place} in place: it was staged as {staged}, which is gone") from None
-    except OSError as error:
-        raise InstallError(f"cannot put {place} in place: {error.strerror}") from None
+        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(descriptor)
