@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longshore.agent import archive
-from longshore.agent.archive import Limits, unpack
+from longshore.agent.archive import Limits, tree, unpack
+from longshore.agent.archive.tar_header import Header
 from longshore.agent.errors import ArchiveError
-from longshore.agent.tar_header import Header
 
 Member = tuple[str, dict[str, Any]]
 
@@ -162,7 +162,7 @@ def test_the_bytes_written_are_bounded(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_bomb_is_known_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "SUSPICIOUS_SIZE", 1024 * 1024)
+    monkeypatch.setattr(tree, "SUSPICIOUS_SIZE", 1024 * 1024)
     with pytest.raises(ArchiveError, match="over 200 times its size"):
         unpacked(tmp_path, a_zip(("bomb", {"content": b"\0" * 20_000_000})))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import ctypes  # noqa: F401 - loaded now, for the child has no library to load it from
 import grp
+import importlib
 import io
 import json
 import os
@@ -238,6 +239,8 @@ def _child(root: Path) -> dict[str, Any]:
     users, groups = {name: pwd.getpwnam(name) for name in ("root", "daemon")}, {"daemon": grp.getgrnam("daemon")}
     pwd.getpwnam, grp.getgrnam = users.__getitem__, groups.__getitem__  # type: ignore[assignment]
     parse_server(APPSPEC)
+    for reader in ("from_tar", "from_zip"):
+        importlib.import_module(f"longshore.agent.archive.{reader}")
     for encoding in ("ascii", "latin-1", "cp437", "utf-8"):
         codecs.lookup(encoding)
     with Path("/proc/self/status").open() as status:
