@@ -58,7 +58,8 @@ def apply(
         # Hosts that were given up are to get their traffic back first.
         deployments.release(tx, claim, wake_at=now)
         return
-    if TargetStatus.IN_PROGRESS in targets.counts(tx, deployment.id):
+    standing = targets.counts(tx, deployment.id)
+    if TargetStatus.IN_PROGRESS in standing:
         # A host took its command up while this plan was made: it is not over yet.
         targets.halt(tx, deployment.id)
         deployments.release(tx, claim, wake_at=now)
@@ -73,7 +74,9 @@ def apply(
         now=now,
         rollback_info=after.info or deployment.rollback_info,
     )
-    deployments.remember_hosts(tx, deployment, succeeded=plan.finish.status is DeploymentStatus.SUCCEEDED)
+    is_success = plan.finish.status is DeploymentStatus.SUCCEEDED
+    if standing or is_success:
+        deployments.remember_hosts(tx, deployment, succeeded=is_success)
     triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:
         rollback.begin(tx, after.rollback)

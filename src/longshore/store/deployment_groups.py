@@ -60,6 +60,10 @@ def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
     return _found(tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)).fetchone())
 
 
+def is_there(tx: Transaction, group_id: str) -> bool:
+    return tx.hot("SELECT 1 FROM deployment_groups WHERE id = ?", (group_id,)).fetchone() is not None
+
+
 def _found(row: Sequence[Any] | None) -> DeploymentGroup | None:
     if row is None:
         return None

@@ -15,11 +15,10 @@ _CODES = {code.value: code for code in ErrorCode}
 
 def missing(tx: Transaction, deployment: Deployment) -> ErrorCode | None:
     """Whether the application or the group was deleted under the deployment."""
-    if not applications.is_there(tx, deployment.application_id):
-        return ErrorCode.APPLICATION_MISSING
-    if deployment_groups.by_id(tx, deployment.group_id) is None:
-        return ErrorCode.DEPLOYMENT_GROUP_MISSING
-    return None
+    if deployment_groups.is_there(tx, deployment.group_id):
+        return None  # and so is its application
+    is_of_one = applications.is_there(tx, deployment.application_id)
+    return ErrorCode.DEPLOYMENT_GROUP_MISSING if is_of_one else ErrorCode.APPLICATION_MISSING
 
 
 def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
