@@ -10,6 +10,7 @@ import structlog
 
 from longshore.onebox.machinery.proxy import Proxy, ProxyError
 from longshore.onebox.machinery.proxy.health import EndpointState, Place
+from longshore.onebox.machinery.proxy.plan import Plan
 from longshore.onebox.machinery.records import Document, Owner, Records
 from longshore.onebox.services.elbv2 import traffic
 from longshore.onebox.services.elbv2.rows import TARGETS, short
@@ -41,6 +42,8 @@ class Reconciler:
         self._is_stopping = False
         self._thread: threading.Thread | None = None
         self._last_problem = ""
+        #: What there is to do as long as nothing changes; None while something is under way.
+        self._settled: Plan | None = None
         #: Drained targets at which nothing is under way, and since when.
         self._quiet: dict[Place, float] = {}
 
@@ -82,7 +85,7 @@ class Reconciler:
                     return
                 asked = self._asked
             try:
-                pause = _LOOK_EVERY if self._look() else None
+                pause = _LOOK_EVERY if self._look(is_asked=asked > self._looked) else None
                 self._last_problem = ""
             except ProxyError as error:
                 pause = _LOOK_EVERY
@@ -96,8 +99,13 @@ class Reconciler:
                 self._looked = asked
                 self._news.notify_all()
 
-    def _look(self) -> bool:
+    def _look(self, *, is_asked: bool) -> bool:
         """Whether there is something to look after."""
+        if self._settled is not None and not is_asked:
+            # Nothing changed: whether the proxy is still there.
+            self._proxy.apply(self._settled)
+            return True
+        self._settled = None
         kept = traffic.read(self._records)
         running = traffic.running(kept, self._instances)
         plan = traffic.plan(kept, running)
@@ -109,6 +117,8 @@ class Reconciler:
             self._forget(owner, arn, some)
         if over:
             self._proxy.apply(traffic.plan(traffic.read(self._records), running))
+        elif is_in_force and plan.listeners and not any(_is_drained(one) for one in kept.targets.values()):
+            self._settled = plan
         return bool(plan.listeners)
 
     def _ended_instances(self, kept: traffic.Kept, running: traffic.Running) -> list[Over]:
@@ -168,3 +178,7 @@ class Reconciler:
                 # One that was registered anew meanwhile is another.
                 left = {key: one for key, one in registered.items() if over.get(key) != one}
                 tx.put(TARGETS, owner, arn, left)
+
+
+def _is_drained(registered: Document) -> bool:
+    return any("DrainedUntil" in one for one in registered.values())
