@@ -68,6 +68,7 @@ def build(
     records = Records(directory / FILE)
     computing = ec2.build(records, directory / "ec2", roles, plane, hidden=hidden)
     load_balancers = Elbv2(records, directory / "proxy", computing.ec2, now=time.time)
+    computing.ec2.on_change(lambda _owner, _instance: load_balancers.wake())
     signer = sns.Signer(records)
     delivering = sns.Delivering(records, mail_server)
     topics = sns.Topics(records, signer, url, nudge=delivering.nudge)

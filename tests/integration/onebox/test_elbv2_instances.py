@@ -34,6 +34,9 @@ class Machines:
     def ended(self, owner: Owner, ids: Collection[str]) -> Collection[str]:
         return self.terminated & set(ids)
 
+    def zone_of_subnet(self, owner: Owner, subnet_id: str) -> str:
+        return f"{owner.region}a"
+
 
 @pytest.fixture
 def machines() -> Machines:

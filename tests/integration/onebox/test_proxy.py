@@ -28,7 +28,7 @@ from longshore.onebox.machinery.proxy.plan import (
 )
 from tests.load import Backend, load, until
 
-ADDRESS = "127.65.255.7"
+ADDRESS = "127.128.255.7"
 CHECK = HealthCheck(
     speaks=Speaks.HTTP,
     path="/health",

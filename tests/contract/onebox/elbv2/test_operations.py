@@ -37,7 +37,7 @@ def test_a_load_balancer_and_its_parts_have_the_arns_of_aws(shop: Shop, plane: C
     elb = shop.elb
     (balancer,) = elb.describe_load_balancers(Names=[shop.name])["LoadBalancers"]
     assert re.fullmatch(rf"{ARN}:loadbalancer/app/{shop.name}/[0-9a-f]{{16}}", balancer["LoadBalancerArn"])
-    assert balancer["DNSName"].startswith("127.65.")
+    assert balancer["DNSName"].startswith("127.128.")
     assert (balancer["Type"], balancer["Scheme"], balancer["State"]) == (
         "application",
         "internet-facing",

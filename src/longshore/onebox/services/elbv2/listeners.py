@@ -8,10 +8,22 @@ import time
 
 from longshore.onebox.machinery.records import Document
 from longshore.onebox.services.elbv2 import actions, errors, rules
-from longshore.onebox.services.elbv2.rows import BALANCER, LISTENER, Ask, Input, Output, new_id, page, shown, tags_of
+from longshore.onebox.services.elbv2.rows import (
+    BALANCER,
+    LISTENER,
+    Ask,
+    Input,
+    Output,
+    new_id,
+    page,
+    refuse,
+    shown,
+    tags_of,
+)
 from longshore.wire.service import AwsError
 
 _PROTOCOLS = {"application": "HTTP", "network": "TCP"}
+_OF_TLS = ("SslPolicy", "Certificates", "AlpnPolicy", "MutualAuthentication")
 _MOST = 50
 #: A listener that was deleted just now may still be letting go of its port, seconds.
 _LETS_GO = 0.5
@@ -24,6 +36,7 @@ def create(ask: Ask, given: Input) -> Output:
     if protocol is None or port is None:
         raise errors.validation("A listener has a Protocol and a Port.")
     _check_protocol(balancer, protocol)
+    refuse(given, *_OF_TLS)
     tags = tags_of(given)
     wanted = actions.checked(ask, given["DefaultActions"], balancer_arn=balancer_arn, protocol=protocol)
     own = _of_balancer(ask, balancer_arn)
@@ -67,6 +80,7 @@ def modify(ask: Ask, given: Input) -> Output:
     listener = ask.require(LISTENER, arn)
     balancer_arn = listener["LoadBalancerArn"]
     balancer = ask.require(BALANCER, balancer_arn)
+    refuse(given, *_OF_TLS)
     protocol, port = given.get("Protocol") or listener["Protocol"], given.get("Port") or listener["Port"]
     _check_protocol(balancer, protocol)
     if port != listener["Port"]:

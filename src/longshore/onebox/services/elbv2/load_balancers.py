@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 
 from longshore.onebox.machinery.proxy import ProxyError
 from longshore.onebox.machinery.proxy.envoy import program
@@ -18,6 +19,7 @@ from longshore.onebox.services.elbv2.rows import (
     check_name,
     new_id,
     page,
+    refuse,
     shown,
     tags_of,
 )
@@ -27,18 +29,27 @@ _SHORT = {"application": "app", "network": "net"}
 _MOST = 50
 
 
-def create(ask: Ask, given: Input) -> Output:
+def subnets_of(given: Input) -> list[str]:
+    """The ids of the subnets that an input asks for; none: it does not matter."""
+    return sorted(given.get("Subnets") or [one.get("SubnetId") or "" for one in given.get("SubnetMappings") or ()])
+
+
+def create(ask: Ask, given: Input, zones: Mapping[str, str]) -> Output:
+    """`zones` are those of the subnets."""
     name, kind = given["Name"], given.get("Type") or "application"
     check_name(name, "load balancer")
     if name.startswith("internal-"):
         raise errors.validation("A load balancer name cannot begin with 'internal-'.")
     if kind not in _SHORT:
         raise errors.not_configurable(f"Load balancers of type {kind} are not done here: application and network are.")
+    refuse(given, "CustomerOwnedIpv4Pool", "EnablePrefixForIpv6SourceNat", "IpamPools")
+    if (given.get("IpAddressType") or "ipv4") != "ipv4":
+        raise errors.not_configurable("Load balancers have addresses of IPv4 here.")
     tags = tags_of(given)
     asked = {
         "Type": kind,
         "Scheme": given.get("Scheme") or "internet-facing",
-        "Subnets": sorted(given.get("Subnets") or [one["SubnetId"] for one in given.get("SubnetMappings") or ()]),
+        "Subnets": subnets_of(given),
         "SecurityGroups": sorted(given.get("SecurityGroups") or ()),
     }
     there = ask.all(BALANCER)
@@ -50,11 +61,11 @@ def create(ask: Ask, given: Input) -> Output:
             raise AwsError("DuplicateLoadBalancerName", message)
     if len(there) >= _MOST:
         raise AwsError("TooManyLoadBalancers", f"An account has at most {_MOST} load balancers in a region.")
-    made = make(ask, name, kind, asked, tags)
+    made = make(ask, name, kind, asked, tags, zones)
     return {"LoadBalancers": [shown(made)]}
 
 
-def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str]) -> Document:
+def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str], zones: Mapping[str, str]) -> Document:
     """A new load balancer, with nothing to listen to yet."""
     try:
         program()
@@ -62,10 +73,6 @@ def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str]) 
         raise errors.not_configurable(str(error)) from None
     arn = ask.arn(f"loadbalancer/{_SHORT[kind]}/{name}/{new_id()}")
     address = _free_address({one["Address"] for _, _, one in ask.tx.everyones(BALANCER)})
-    zones = [
-        {"ZoneName": f"{ask.owner.region}{'abcdef'[number % 6]}", "SubnetId": subnet}
-        for number, subnet in enumerate(asked["Subnets"])
-    ]
     document = {
         "LoadBalancerArn": arn,
         "LoadBalancerName": name,
@@ -75,7 +82,7 @@ def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str]) 
         "Scheme": asked["Scheme"],
         "State": {"Code": "active"},
         "Type": kind,
-        "AvailabilityZones": zones,
+        "AvailabilityZones": [{"ZoneName": zones[one], "SubnetId": one} for one in asked["Subnets"]],
         "SecurityGroups": asked["SecurityGroups"],
         "IpAddressType": "ipv4",
         "Address": address,
@@ -88,9 +95,12 @@ def make(ask: Ask, name: str, kind: str, asked: Document, tags: dict[str, str]) 
 
 
 def _free_address(taken: set[str]) -> str:
-    """One of 127.65.0.0/16. By chance, so that another server's on this machine is another most likely."""
+    """One of 127.128.0.0/16: what is below is EC2's.
+
+    By chance, so that another server's on this machine is another most likely.
+    """
     while True:
-        address = f"127.65.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        address = f"127.128.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
         if address not in taken:
             return address
 
@@ -143,7 +153,6 @@ def idle_seconds(document: Document) -> int:
 
 
 OPERATIONS = {
-    "CreateLoadBalancer": create,
     "DescribeLoadBalancers": describe,
     "DeleteLoadBalancer": delete,
     "DescribeLoadBalancerAttributes": describe_attributes,

@@ -106,6 +106,13 @@ def page(given: Input, member: str, found: list[Output], key: str) -> Output:
     return answer
 
 
+def refuse(given: Input, *members: str) -> None:
+    """Raise an error for members of an input that would do nothing."""
+    for member in members:
+        if given.get(member):
+            raise errors.not_configurable(f"{member} is not done here: leave it out.")
+
+
 def check_name(name: str, kind: str) -> None:
     if not _NAME.fullmatch(name):
         raise errors.validation(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from longshore.onebox.machinery.records import Document
 from longshore.onebox.services.elbv2 import actions, conditions, errors
-from longshore.onebox.services.elbv2.rows import LISTENER, RULE, Ask, Input, Output, new_id, page, shown, tags_of
+from longshore.onebox.services.elbv2.rows import (
+    LISTENER,
+    RULE,
+    Ask,
+    Input,
+    Output,
+    new_id,
+    page,
+    refuse,
+    shown,
+    tags_of,
+)
 from longshore.wire.service import AwsError
 
 _MOST = 100
@@ -20,8 +31,7 @@ def create(ask: Ask, given: Input) -> Output:
     listener = ask.require(LISTENER, listener_arn)
     if listener["Protocol"] != "HTTP":
         raise AwsError("UnsupportedProtocol", f"A listener of {listener['Protocol']} has no rules.")
-    if given.get("Transforms"):
-        raise errors.not_configurable("Transforms are not done here.")
+    refuse(given, "Transforms")
     tags = tags_of(given)
     own = of_listener(ask, listener_arn)
     if any(one["Priority"] == str(priority) for one in own):
@@ -63,8 +73,7 @@ def describe(ask: Ask, given: Input) -> Output:
 def modify(ask: Ask, given: Input) -> Output:
     arn = given["RuleArn"]
     rule = _own(ask, arn)
-    if given.get("Transforms"):
-        raise errors.not_configurable("Transforms are not done here.")
+    refuse(given, "Transforms")
     if given.get("Conditions"):
         rule["Conditions"] = conditions.checked(given["Conditions"])
     if given.get("Actions"):

@@ -43,9 +43,13 @@ class Elbv2:
             **tags.OPERATIONS,
             "DeregisterTargets": _deregister,
         }
-        changes = frozenset(name for name in operations if not name.startswith("Describe")) | {"RegisterTargets"}
+        changes = frozenset(name for name in operations if not name.startswith("Describe")) | {
+            "CreateLoadBalancer",
+            "RegisterTargets",
+        }
         handlers = {
             **{name: _handler(partial(self._do, one, changes=name in changes)) for name, one in operations.items()},
+            "CreateLoadBalancer": _handler(self._create),
             "RegisterTargets": _handler(self._register),
             "DescribeTargetHealth": _handler(self._health),
         }
@@ -96,6 +100,16 @@ class Elbv2:
         if changes:
             self._reconciler.settle(_SETTLE_SECONDS)
         return answer
+
+    def _create(self, owner: Owner, given: Input) -> Output:
+        zones = {one: self._zone(owner, one) for one in load_balancers.subnets_of(given)}
+        return self._do(partial(load_balancers.create, zones=zones), owner, given)
+
+    def _zone(self, owner: Owner, subnet: str) -> str:
+        try:
+            return self._instances.zone_of_subnet(owner, subnet)
+        except AwsError as error:
+            raise AwsError("SubnetNotFound", error.message) from None
 
     def _register(self, owner: Owner, given: Input) -> Output:
         named = targets.instances_in(given["Targets"])

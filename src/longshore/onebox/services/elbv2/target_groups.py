@@ -20,6 +20,7 @@ from longshore.onebox.services.elbv2.rows import (
     check_name,
     new_id,
     page,
+    refuse,
     shown,
     tags_of,
 )
@@ -67,6 +68,7 @@ def create(ask: Ask, given: Input) -> Output:
         raise errors.not_configurable("Targets speak HTTP1 here.")
     if (given.get("IpAddressType") or "ipv4") != "ipv4":
         raise errors.not_configurable("Targets have addresses of IPv4 here.")
+    refuse(given, "TargetControlPort")
     tags = tags_of(given)
     asked = {key: value for key, value in given.items() if key != "Tags" and value is not None}
     there = ask.all(GROUP)

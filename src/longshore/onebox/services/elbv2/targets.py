@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from longshore.onebox.machinery.proxy.health import EndpointState, Failure, Health, Place
 from longshore.onebox.machinery.records import Document, Owner
 from longshore.onebox.services.elbv2 import errors
-from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, short
+from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, refuse, short
 from longshore.onebox.services.elbv2.target_groups import drain_seconds
 from longshore.wire.service import AwsError
 
@@ -23,6 +23,9 @@ class Instances(Protocol):
 
     def ended(self, owner: Owner, ids: Collection[str]) -> Collection[str]:
         """Those of these that will never run again."""
+
+    def zone_of_subnet(self, owner: Owner, subnet_id: str) -> str:
+        """The availability zone of a subnet; raises AwsError for one that is not there."""
 
 
 _INSTANCE = re.compile("i-[0-9a-f]{8,17}")
@@ -65,6 +68,7 @@ def register(ask: Ask, given: Input, running: Mapping[str, str]) -> Output:
         if not _is_fit(group, one, running):
             not_running.append(one["Id"])
             continue
+        refuse(one, "QuicServerId")
         target = {"Id": one["Id"], "Port": one.get("Port") or group["Port"]}
         if one.get("AvailabilityZone"):
             target["AvailabilityZone"] = one["AvailabilityZone"]
