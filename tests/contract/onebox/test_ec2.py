@@ -8,17 +8,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from longshore.onebox.machinery.host_view import HostView, why_not
+from tests import instances
 from tests.acceptance.world import ACCOUNT, REGION, ControlPlane, wait_until
 
 IMAGE = "ami-longshore"
@@ -59,11 +58,7 @@ class Cloud:
         return self.instance(instance_id)
 
     def host(self, instance_id: str) -> HostView:
-        return HostView(directory=self.directory / instance_id, name=instance_id)
-
-    @property
-    def directory(self) -> Path:
-        return self.plane.data_dir / "onebox" / "ec2" / "instances"
+        return instances.view_of(self.plane.data_dir, instance_id)
 
     def inside(self, instance_id: str, script: str) -> str:
         """What a script says that runs on an instance."""
@@ -96,14 +91,12 @@ def cloud_in(folder: Path) -> Iterator[Cloud]:
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
     plane = ControlPlane(folder)
-    plane.start()
-    made = Cloud(plane)
-    try:
-        yield made
-    finally:
-        plane.stop()
-        for directory in made.directory.glob("*"):
-            made.host(directory.name).remove()
+    with instances.ending(plane.data_dir):
+        plane.start()
+        try:
+            yield Cloud(plane)
+        finally:
+            plane.stop()
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +323,7 @@ def test_an_image_holds_what_an_instance_had_written(cloud: Cloud) -> None:
     assert cloud.inside(copy, "cat /opt/shop/version; ls /etc/services 2>/dev/null || echo gone") == "one\ngone\n"
     assert cloud.inside(copy, "hostname").strip() == cloud.instance(copy)["PrivateDnsName"]
 
-    folder = cloud.directory.parent / "images" / "prepared" / "opt" / "tool"
+    folder = cloud.plane.data_dir / "onebox" / "ec2" / "images" / "prepared" / "opt" / "tool"
     folder.mkdir(parents=True)
     (folder / "it").write_text("prepared\n")
     registered = cloud.ec2.register_image(Name="prepared", ImageLocation="prepared")["ImageId"]
@@ -558,7 +551,7 @@ def test_a_server_that_is_killed_while_it_launches_loses_no_host(own_cloud: Clou
     known = cloud.ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running"]}])
     running = {one["InstanceId"] for r in known["Reservations"] for one in r["Instances"]}
     assert len(running) == 3
-    assert hosts_below(cloud.directory) == dict.fromkeys(running, 1)
+    assert instances.running(cloud.plane.data_dir) == dict.fromkeys(running, 1)
 
 
 def test_without_hosts_of_ones_own_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,13 +564,3 @@ def test_without_hosts_of_ones_own_it_says_what_is_missing(tmp_path: Path, monke
         assert raised.value.response["Error"]["Code"] == "Unsupported"
     finally:
         plane.stop()
-
-
-def hosts_below(directory: Path) -> Counter[str]:
-    """How many hosts run in each folder, whatever anybody has written down."""
-    found: Counter[str] = Counter()
-    for process in psutil.process_iter(["name", "cwd"]):
-        where = Path(process.info["cwd"] or "/")
-        if process.info["name"] == "unshare" and where.is_relative_to(directory):
-            found[where.name] += 1
-    return found

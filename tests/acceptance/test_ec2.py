@@ -1,0 +1,162 @@
+"""EC2 instances of onebox as hosts of a deployment: made by plain aws commands, with nothing configured on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from longshore.onebox.machinery.host_view import why_not
+from tests import instances
+from tests.acceptance.world import ACCOUNT, FINAL, REGION, ControlPlane, Revision, wait_until
+
+#: The release that is served at an instance's own address, which is what its host name means there.
+START = """set -e
+setsid python3 -m http.server 8080 --bind "$(hostname -i)" --directory /opt/shop </dev/null >/dev/null 2>&1 &
+echo $! >/run/shop.pid
+for try in $(seq 100); do
+  python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 8080), 1)' "$(hostname -i)" && exit 0
+  sleep 0.1
+done
+exit 1
+"""
+STOP = "[ ! -e /run/shop.pid ] || kill $(cat /run/shop.pid)"
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    if reason := why_not(tmp_path):
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    made = ControlPlane(tmp_path)
+    with instances.ending(made.data_dir):
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def trusting(service: str) -> str:
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def revision(version: int) -> Revision:
+    return Revision(
+        files={"page": f"{version}\n"},
+        install={"page": "/opt/shop"},
+        hooks={"ApplicationStop": STOP, "ApplicationStart": START},
+    )
+
+
+def test_a_fleet_of_instances_is_deployed_to_by_its_tags(plane: ControlPlane, tmp_path: Path) -> None:
+    aws = plane.aws
+    # A role for the hosts and one for CodeDeploy.
+    aws("iam", "create-role", "--role-name", "web", "--assume-role-policy-document", trusting("ec2.amazonaws.com"))
+    aws("iam", "create-instance-profile", "--instance-profile-name", "web")
+    aws("iam", "add-role-to-instance-profile", "--instance-profile-name", "web", "--role-name", "web")
+    trust = trusting("codedeploy.amazonaws.com")
+    aws("iam", "create-role", "--role-name", "deploy", "--assume-role-policy-document", trust)
+    role = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
+    aws("iam", "attach-role-policy", "--role-name", "deploy", "--policy-arn", role)
+
+    launched = aws(
+        *("ec2", "run-instances", "--image-id", "ami-longshore", "--count", "3"),
+        *("--iam-instance-profile", "Name=web"),
+        *("--tag-specifications", "ResourceType=instance,Tags=[{Key=app,Value=shop}]"),
+    )
+    ids = [one["InstanceId"] for one in launched["Instances"]]
+    addresses = {one["InstanceId"]: one["PrivateIpAddress"] for one in launched["Instances"]}
+    reach(plane, "running", *ids)
+
+    aws("deploy", "create-application", "--application-name", "shop")
+    aws(
+        *("deploy", "create-deployment-group", "--application-name", "shop", "--deployment-group-name", "prod"),
+        *("--service-role-arn", f"arn:aws:iam::{ACCOUNT}:role/deploy"),
+        *("--ec2-tag-filters", "Key=app,Value=shop,Type=KEY_AND_VALUE"),
+        *("--deployment-config-name", "CodeDeployDefault.OneAtATime"),
+    )
+    aws("s3", "mb", "s3://releases")
+
+    first = start(plane, revision(1).zip(), tmp_path)
+    assert ended(plane, first)["status"] == "Succeeded"
+    assert overview(plane, first) == {"Succeeded": 3}
+    assert {page(address) for address in addresses.values()} == {"1\n"}
+    target = plane.client("codedeploy").get_deployment_target(deploymentId=first, targetId=ids[0])
+    shown = target["deploymentTarget"]["instanceTarget"]
+    assert shown["targetArn"] == f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{ids[0]}"
+
+    # One that is stopped is a member none the less, and counts like one that fails (S2.15).
+    aws("ec2", "stop-instances", "--instance-ids", ids[1])
+    reach(plane, "stopped", ids[1])
+    aws(
+        *("deploy", "update-deployment-group", "--application-name", "shop", "--current-deployment-group-name", "prod"),
+        *("--deployment-config-name", "CodeDeployDefault.AllAtOnce"),
+    )
+    second = start(plane, revision(2).zip(), tmp_path)
+    wait_until("the others are done", lambda: overview(plane, second) == {"Succeeded": 2, "InProgress": 1})
+    assert {page(addresses[one]) for one in (ids[0], ids[2])} == {"2\n"}
+    # Started within the five minutes that it has (S4.1), it takes its part: whichever server is there by then.
+    plane.kill()
+    plane.start()
+    aws("ec2", "start-instances", "--instance-ids", ids[1])
+    assert ended(plane, second)["status"] == "Succeeded"
+    assert overview(plane, second) == {"Succeeded": 3}
+    assert page(addresses[ids[1]]) == "2\n"
+
+    aws("ec2", "terminate-instances", "--instance-ids", *ids)
+    reach(plane, "terminated", *ids)
+    assert not instances.running(plane.data_dir)
+
+
+def start(plane: ControlPlane, bundle: bytes, folder: Path) -> str:
+    """Begin a deployment; its id."""
+    (folder / "shop.zip").write_bytes(bundle)
+    plane.aws("s3", "cp", folder / "shop.zip", "s3://releases/shop.zip")
+    made = plane.aws(
+        *("deploy", "create-deployment", "--application-name", "shop", "--deployment-group-name", "prod"),
+        *("--s3-location", "bucket=releases,key=shop.zip,bundleType=zip"),
+    )
+    return str(made["deploymentId"])
+
+
+def info(plane: ControlPlane, deployment: str) -> dict[str, Any]:
+    found: dict[str, Any] = plane.client("codedeploy").get_deployment(deploymentId=deployment)["deploymentInfo"]
+    return found
+
+
+def overview(plane: ControlPlane, deployment: str) -> dict[str, int]:
+    """How many hosts are how far, by what AWS calls that; those that are some."""
+    return {name: count for name, count in info(plane, deployment)["deploymentOverview"].items() if count}
+
+
+def ended(plane: ControlPlane, deployment: str) -> dict[str, Any]:
+    def found() -> dict[str, Any] | None:
+        now = info(plane, deployment)
+        return now if now["status"] in FINAL else None
+
+    over: dict[str, Any] = wait_until(f"{deployment} ends", found, seconds=60)
+    return over
+
+
+def reach(plane: ControlPlane, state: str, *ids: str) -> None:
+    """Wait until these instances are in a state; the CLI's own waiters look every 15 seconds."""
+    ec2 = plane.client("ec2")
+
+    def states() -> set[str]:
+        found = ec2.describe_instances(InstanceIds=ids)["Reservations"]
+        return {one["State"]["Name"] for reserved in found for one in reserved["Instances"]}
+
+    wait_until(f"{ids} are {state}", lambda: states() == {state})
+
+
+def page(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}:8080/page", timeout=10) as answer:
+        said: bytes = answer.read()
+    return said.decode()
