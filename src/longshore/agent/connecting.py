@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 
 from longshore.agent.proxies import Proxy
 
@@ -14,20 +15,19 @@ def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None, pinne
 
     With `pinned`, the SHA-256 of a certificate, a server that shows this one is trusted, and no other.
     """
-    connection = _through(proxy, host, port) if proxy else socket.create_connection((host, port), CONNECT_TIMEOUT)
-    try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _secured(connection, host, pinned) if encrypted else connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _secured(connection: socket.socket, host: str, pinned: str | None) -> socket.socket:
+    opened = partial(_opened, host, port, proxy)
+    if not encrypted:
+        return opened()
     # Two megabytes, which a host whose control plane is reached without TLS is spared.
     from longshore.agent import tls
 
-    return tls.wrapped(connection, host, pinned)
+    return tls.secured(opened, host, pinned)
+
+
+def _opened(host: str, port: int, proxy: Proxy | None) -> socket.socket:
+    connection = _through(proxy, host, port) if proxy else socket.create_connection((host, port), CONNECT_TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _through(proxy: Proxy, host: str, port: int) -> socket.socket:
