@@ -97,6 +97,11 @@ def resolve(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Wanted:
             "InvalidDeploymentConfigNameException",
             f"{config_name} is for {config.platform}; {application.name} is for {platform}.",
         )
+    if config.zonal is not None and group.document["deploymentStyle"].get("deploymentType") == "BLUE_GREEN":
+        raise AwsError(
+            "InvalidDeploymentConfigNameException",
+            f"{config_name} deploys zone by zone, which is for deployments in place; {group.name} is blue/green.",
+        )
     return Wanted(application=application, group=group, location=location, config_name=config_name)
 
 

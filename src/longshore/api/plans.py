@@ -82,7 +82,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
     if (typical := _seconds_a_host(call, group)) is not None:
-        answer["estimatedSeconds"] = typical * answer["waves"]
+        answer["estimatedSeconds"] = typical * answer["waves"] + lineup.pauses
     return answer
 
 
@@ -146,6 +146,8 @@ def _instance(
         "wave": wave,
         "installedRevision": _installed(installed, planned, seen.current_revision),
     }
+    if host.zone is not None:
+        described["availabilityZone"] = host.zone
     if is_healthy is not None:
         described["isHealthy"] = is_healthy
     if (moment := last_seen.get(_principal(host))) is not None:

@@ -99,13 +99,15 @@ def _show(made: dict[str, Any]) -> None:
 
 def _table(instances: list[dict[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("wave", "instance", "healthy", "revision", "agent seen"):
+    has_zones = any("availabilityZone" in one for one in instances)
+    for name in ("wave", *(["zone"] if has_zones else []), "instance", "healthy", "revision", "agent seen"):
         table.add_column(name, justify="right" if name == "wave" else "left")
     for one in instances[:_MOST_SHOWN]:
         said, style = _INSTALLED[one["installedRevision"]]
         seen = one.get("lastSeenTime")
         table.add_row(
             str(one["wave"]),
+            *([one.get("availabilityZone", "")] if has_zones else []),
             one["instanceName"],
             _HEALTHY[one.get("isHealthy")],
             Text(said, style=style),

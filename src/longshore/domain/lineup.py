@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from longshore.domain.config import DeploymentConfig
 from longshore.domain.deployment import ErrorCode
 from longshore.domain.health import MinimumHealthyHosts, Turn, required_healthy, turn
+from longshore.domain.zones import ZoneRules, zone_rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +42,8 @@ class Circumstances:
     #: How many more hosts the account's deployments may have at once, and how many altogether.
     account_room: int
     account_limit: int
+    #: A rollback goes to the hosts of all zones at once (S2.23).
+    ignores_zones: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +61,8 @@ class Lineup:
     hosts: tuple[tuple[Host, Turn], ...] = ()
     #: How many of them must stay healthy.
     required: int = 0
+    #: Set where hosts start zone by zone, which is their order then.
+    zones: ZoneRules | None = None
     refusal: Refusal | None = None
 
     @property
@@ -65,9 +72,18 @@ class Lineup:
 
     def waves(self) -> list[tuple[Host, ...]]:
         """The hosts that start together, if all take equally long and none fails."""
-        names = [host for host, _ in self.hosts]
-        size = self.at_once or 1
-        return [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+        found = []
+        for _, together in groupby(self.hosts, key=lambda one: one[0].zone if self.zones else None):
+            names = [host for host, _ in together]
+            free = self.at_once if self.zones is None else len(names) - self.zones.required(len(names))
+            size = max(min(self.at_once, free), 1)
+            found += [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+        return found
+
+    @property
+    def pauses(self) -> float:
+        """How long is waited between zones, seconds."""
+        return 0.0 if self.zones is None else self.zones.pauses(len({host.zone for host, _ in self.hosts}))
 
 
 def line_up(seen: Circumstances) -> Lineup:
@@ -80,7 +96,9 @@ def line_up(seen: Circumstances) -> Lineup:
             "No instance belongs to the deployment group. Check its tag filters and the instances' tags, whether"
             " on-premises instances are registered, and whether its Auto Scaling groups have instances in service.",
         )
-    if seen.config.zonal:
+    zonal = None if seen.ignores_zones else seen.config.zonal
+    zones = None if zonal is None else zone_rules(zonal)
+    if zones is not None and any(host.zone is None for host in seen.hosts):
         return _refused(
             ErrorCode.HEALTH_CONSTRAINTS_INVALID,
             f"{seen.config.name} deploys zone by zone, and on-premises instances are in no availability zone. "
@@ -98,12 +116,18 @@ def line_up(seen: Circumstances) -> Lineup:
             f"{len(hosts)} instances match the deployment group; with those of the deployments under way they would be"
             f" more than the {seen.account_limit} that an account may deploy to at once. Deploy again when these end.",
         )
-    placed = tuple(sorted(((host, turn_of(seen, host)) for host in hosts), key=lambda one: (one[1], one[0].name)))
+    placed = tuple(
+        sorted(
+            ((host, turn_of(seen, host)) for host in hosts),
+            key=lambda one: ((one[0].zone or "") if zones else "", one[1], one[0].name),
+        )
+    )
     required = required_healthy(seen.config.minimum, len(hosts), predefined=seen.config.is_predefined)
     if hosts and required >= len(hosts):
         refusal = _unattainable(seen.config, seen.config.minimum, len(hosts), required)
-        return Lineup(hosts=placed, required=required, refusal=refusal)
-    return Lineup(hosts=placed, required=max(required, 0))
+        return Lineup(hosts=placed, required=required, zones=zones, refusal=refusal)
+    low = None if zones is None else _unattainable_zone(seen.config, zones, placed)
+    return Lineup(hosts=placed, required=max(required, 0), zones=zones, refusal=low)
 
 
 def turn_of(seen: Circumstances, host: Host) -> Turn:
@@ -120,6 +144,20 @@ def _is_current(seen: Circumstances, host: Host) -> bool:
 
 def _refused(code: ErrorCode, message: str) -> Lineup:
     return Lineup(refusal=Refusal(code=code, message=message))
+
+
+def _unattainable_zone(
+    config: DeploymentConfig, zones: ZoneRules, placed: Sequence[tuple[Host, Turn]]
+) -> Refusal | None:
+    for zone, total in Counter(host.zone for host, _ in placed).items():
+        if (required := zones.required(total)) >= total:
+            return Refusal(
+                code=ErrorCode.HEALTH_CONSTRAINTS_INVALID,
+                message=f"{config.name} ({zones.minimum.type} {zones.minimum.value} per zone) wants {required} healthy"
+                f" instances in {zone}, which has {total}: not one could be taken down to deploy to it. Lower the"
+                " minimum or add instances.",
+            )
+    return None
 
 
 def _unattainable(config: DeploymentConfig, minimum: MinimumHealthyHosts, total: int, required: int) -> Refusal:

@@ -237,6 +237,7 @@ def _plan_lineup(
         only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
         limit=world.max_targets,
         account_limit=world.max_active_targets,
+        ignores_zones=deployment.creator == CREATOR,
     )
     forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
     if deployment.has_traffic and not balancers_of(deployment.document):

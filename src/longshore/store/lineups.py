@@ -22,6 +22,7 @@ def circumstances(
     only_outdated: bool,
     limit: int,
     account_limit: int,
+    ignores_zones: bool = False,
 ) -> Circumstances:
     """`elsewhere` are the members that no row tells of: EC2 instances.
 
@@ -37,4 +38,5 @@ def circumstances(
         limit=limit,
         account_room=account_limit - deployments.count_active_targets(tx, scope),
         account_limit=account_limit,
+        ignores_zones=ignores_zones,
     )

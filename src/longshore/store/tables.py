@@ -431,6 +431,8 @@ targets = Table(
     Column("forgives_stop_failures", Boolean, nullable=False, server_default=false()),
     #: Blue or Green; NULL in place.
     Column("label", String(8)),
+    #: Availability zone; NULL where the deployment does not go zone by zone.
+    Column("zone", String(64)),
     #: The engine took it out of its load balancers.
     Column("taken_out", Boolean, nullable=False, server_default=false()),
     Column("last_updated", Float),
@@ -441,6 +443,7 @@ targets = Table(
     Index(None, "deployment_id", "status", "turn", "target_id"),
     Index(None, "host", "deployment_id"),
     _partial("ix_targets_ready", "host", where="command = 'ready'"),
+    _partial("ix_targets_zone", "deployment_id", "zone", "status", "turn", "target_id", where="zone IS NOT NULL"),
     _partial("ix_targets_traffic", "deployment_id", where="command IN ('engine', 'return')"),
     _partial("ix_targets_untold", "deployment_id", "status", where="told < 2"),
     _partial("ix_targets_deadline", "deployment_id", "deadline", where="deadline IS NOT NULL"),

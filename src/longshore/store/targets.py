@@ -35,6 +35,8 @@ class NewTarget:
     host: str
     turn: Turn
     target: Target
+    #: Its availability zone, where the deployment goes zone by zone.
+    zone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,7 @@ def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget], *, is_tol
             "target_arn": one.target_arn,
             "host": one.host,
             "turn": int(one.turn),
+            "zone": one.zone,
             "told": 0 if is_told else _ALL_TOLD,
             **_progress(one.target),
         }
@@ -84,6 +87,27 @@ def counts(tx: Transaction, deployment_id: str) -> dict[TargetStatus, int]:
     """How many hosts of a deployment stand where; statuses nobody has are absent."""
     rows = tx.hot("SELECT status, count(*) FROM targets WHERE deployment_id = ? GROUP BY status", (deployment_id,))
     return {TargetStatus(status): number for status, number in rows.fetchall()}
+
+
+def zones(tx: Transaction, deployment_id: str) -> dict[str, dict[TargetStatus, int]]:
+    """`counts` by availability zone; empty where the deployment does not go zone by zone."""
+    rows = tx.hot(
+        "SELECT zone, status, count(*) FROM targets WHERE deployment_id = ? AND zone IS NOT NULL GROUP BY zone, status",
+        (deployment_id,),
+    )
+    found: dict[str, dict[TargetStatus, int]] = {}
+    for zone, status, number in rows.fetchall():
+        found.setdefault(zone, {})[TargetStatus(status)] = number
+    return found
+
+
+def last_change_in(tx: Transaction, deployment_id: str, zone: str) -> float | None:
+    """When a host of this zone changed last, epoch seconds."""
+    row = tx.hot(
+        "SELECT max(last_updated) FROM targets WHERE deployment_id = ? AND zone = ?", (deployment_id, zone)
+    ).fetchone()
+    changed: float | None = row[0]
+    return changed
 
 
 def sides(tx: Transaction, deployment_id: str) -> dict[Label, Side]:
@@ -131,8 +155,15 @@ def idle(tx: Transaction, deployment_id: str) -> list[str]:
     return [row[0] for row in rows.fetchall()]
 
 
-def next_pending(tx: Transaction, deployment_id: str, limit: int) -> list[str]:
-    """The hosts to start next, those with least to lose first (S2.12), by id within a class."""
+def next_pending(tx: Transaction, deployment_id: str, limit: int, *, zone: str | None = None) -> list[str]:
+    """The hosts to start next, of one zone or of all, those with least to lose first (S2.12), by id within a class."""
+    if zone is not None:
+        rows = tx.hot(
+            "SELECT target_id FROM targets WHERE deployment_id = ? AND zone = ? AND status = 'Pending'"
+            " ORDER BY turn, target_id LIMIT ?",
+            (deployment_id, zone, limit),
+        )
+        return [row[0] for row in rows.fetchall()]
     rows = tx.hot(
         "SELECT target_id FROM targets WHERE deployment_id = ? AND status = 'Pending' ORDER BY turn, target_id LIMIT ?",
         (deployment_id, limit),

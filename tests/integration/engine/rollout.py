@@ -144,7 +144,13 @@ class Rollout:
     """One application and group, some hosts, and a clock that moves when it is told to."""
 
     def __init__(
-        self, database: URL, *, hosts: int, minimum: Mapping[str, Any] | str, now: float = 1_000_000.0
+        self,
+        database: URL,
+        *,
+        hosts: int,
+        minimum: Mapping[str, Any] | str,
+        zonal: Mapping[str, Any] | None = None,
+        now: float = 1_000_000.0,
     ) -> None:
         self.store = Store(database, Wakeup())
         self.alarms = Alarms()
@@ -177,7 +183,10 @@ class Rollout:
         if not isinstance(minimum, str):
             config = "custom"
             self.call(
-                deployment_configs.create_deployment_config, deploymentConfigName=config, minimumHealthyHosts=minimum
+                deployment_configs.create_deployment_config,
+                deploymentConfigName=config,
+                minimumHealthyHosts=minimum,
+                **({} if zonal is None else {"zonalConfig": zonal}),
             )
         self.call(
             deployment_groups.create_deployment_group,

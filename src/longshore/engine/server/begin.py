@@ -27,6 +27,7 @@ def plan_start(
             target_arn=host.arn,
             host=host.poller,
             turn=its_turn,
+            zone=host.zone if lineup.zones else None,
             # Of a deployment that cannot be done every target is there to be seen, Skipped (S2.13 a).
             target=new if lineup.refusal is None else skip(new, now),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
 from longshore.domain.health import Fleet, Verdict, judge, room
+from longshore.domain.zones import OpenZone
 from longshore.engine.plan import Plan
 
 
@@ -41,6 +42,9 @@ class Seen:
     not_taken_up: tuple[str, ...]
     #: A sentence on the first host that failed.
     first_failure: Failure | None
+    #: The zone whose turn it is, where one comes after the other, and hosts there that may start now.
+    zone: OpenZone | None = None
+    pending_there: tuple[str, ...] = ()
     #: Hosts that are being taken out of their load balancers.
     leaving: tuple[str, ...] = ()
     #: How many have ended, and are being put back.
@@ -61,7 +65,7 @@ def decide(seen: Seen, now: float) -> Plan:
 def _next(seen: Seen, now: float) -> Plan:
     if seen.overdue:
         return Plan(lose=seen.overdue, wake_at=now, reason=f"{len(seen.overdue)} host(s) gave no answer in time")
-    verdict = judge(seen.fleet)
+    verdict = _verdict(seen)
     if finish := _finished_by_itself(seen, verdict):
         return Plan(finish=finish, wake_at=now, reason="every host has ended")
     if ending := _ending(seen, now):
@@ -70,10 +74,19 @@ def _next(seen: Seen, now: float) -> Plan:
         return _give_up(seen, now)
     if verdict is Verdict.FAILED:
         return Plan(skip=seen.pending, finish=_too_many_failed(seen), wake_at=now, reason="too many hosts failed")
-    starting = seen.pending[: room(seen.fleet)]
+    starting = seen.pending[: room(seen.fleet)] if seen.zone is None else seen.pending_there
     if starting:
         return Plan(start=starting, wake_at=now + START_TIMEOUT, reason=f"{len(starting)} host(s) may start")
     return Plan(wake_at=_next_look(seen, now), reason="hosts are at work")
+
+
+def _verdict(seen: Seen) -> Verdict:
+    """What the counts say: everybody's, and those of the zone whose turn it is."""
+    verdict = judge(seen.fleet)
+    if seen.zone is None or verdict not in (Verdict.OPEN, Verdict.SUCCEEDED):
+        return verdict
+    there = judge(seen.zone.zone.fleet)
+    return there if there in (Verdict.DOOMED, Verdict.FAILED) else verdict
 
 
 def _finished_by_itself(seen: Seen, verdict: Verdict) -> Finish | None:
@@ -135,6 +148,12 @@ def _too_many_failed(seen: Seen) -> Finish:
         f"{fleet.succeeded} of {fleet.total} instance(s) succeeded, {fleet.failed} failed and {unattempted} were not "
         f"attempted; the deployment needs at least {max(fleet.required, 1)} to succeed."
     )
+    if seen.zone is not None:
+        there = seen.zone.zone.fleet
+        message += (
+            f" In {seen.zone.zone.name} {there.succeeded} of {there.total} succeeded, and at least"
+            f" {max(there.required, 1)} must."
+        )
     if seen.first_failure:
         message += f" First failure: {seen.first_failure.sentence}"
     code = seen.first_failure and seen.first_failure.code
@@ -144,4 +163,6 @@ def _too_many_failed(seen: Seen) -> Finish:
 def _next_look(seen: Seen, now: float) -> float:
     # A deadline made after this look cannot come sooner than START_TIMEOUT from now, so this misses none.
     latest = min(now + START_TIMEOUT, max(now, seen.create_time + DEPLOYMENT_TIMEOUT))
+    if seen.zone is not None and seen.zone.opens_at > now:
+        latest = min(latest, seen.zone.opens_at)
     return latest if seen.first_deadline is None else min(latest, seen.first_deadline)
