@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from moto.server import ThreadedMotoServer
 
 from longshore.domain.ids import Scope
+from longshore.onebox.machinery.host_view import why_not
 from longshore.providers.clients import Clients
 from longshore.providers.ports import Access
 from longshore.providers.service_roles import ServiceRoles
-from tests.acceptance.world import ControlPlane
+from longshore.server import credentials
+from longshore.store.database import Store, sqlite_url
+from longshore.store.wakeup import Wakeup
+from tests import instances
+from tests.acceptance.world import ACCOUNT, ControlPlane, wait_until
 
 REGION = "eu-central-1"
 TRUST: dict[str, Any] = {
@@ -57,7 +66,13 @@ class Place:
             InstanceType="t3.micro",
             TagSpecifications=[{"ResourceType": "instance", "Tags": shown}] if shown else [],
         )
-        return sorted(one["InstanceId"] for one in answer["Instances"])
+        ids = sorted(one["InstanceId"] for one in answer["Instances"])
+        wait_until("the instances run", lambda: self._states(ids) == {"running"})
+        return ids
+
+    def _states(self, ids: list[str]) -> set[str]:
+        found = self.owner("ec2").describe_instances(InstanceIds=ids)["Reservations"]
+        return {one["State"]["Name"] for reserved in found for one in reserved["Instances"]}
 
 
 def service_role(iam: Any, name: str, *policies: str) -> str:
@@ -98,6 +113,45 @@ def moto() -> Iterator[Place]:
         )
     finally:
         server.stop()
+
+
+@contextmanager
+def onebox() -> Iterator[Place]:
+    """Our own server: hosts of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        if reason := why_not(Path(folder)):
+            assert not os.environ.get("CI"), reason
+            pytest.skip(reason)
+        plane = ControlPlane(Path(folder))
+        with instances.ending(plane.data_dir):
+            plane.start()
+            try:
+                access_key_id, secret_access_key = plane.owner
+                role = service_role(
+                    plane.client("iam"), "codedeploy", "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
+                )
+                yield Place(
+                    name="onebox",
+                    url=plane.url,
+                    access=Access(scope=Scope(ACCOUNT, REGION), role_arn=role),
+                    roles=ServiceRoles(
+                        Clients(endpoint_url=plane.url, keys=lambda account: service_key(plane.data_dir, account))
+                    ),
+                    image="ami-longshore",
+                    key={"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key},
+                )
+            finally:
+                plane.stop()
+
+
+def service_key(data_dir: Path, account: str) -> tuple[str, str]:
+    """The key by which the control plane itself calls onebox."""
+    store = Store(sqlite_url(data_dir / "longshore.db"), Wakeup())
+    try:
+        key = store.write(lambda tx: credentials.service_key(tx, account, time.time()))
+    finally:
+        store.close()
+    return key.access_key_id, key.secret_access_key
 
 
 @contextmanager

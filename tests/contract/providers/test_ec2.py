@@ -18,6 +18,11 @@ def wanted(key: str | None, value: str | None) -> TagFilter:
     return TagFilter(key=key, value=value)
 
 
+#: Each test in every AWS.
+EVERYWHERE = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
+
+
+@EVERYWHERE
 def test_instances_by_tag(place: Place) -> None:
     instances = Ec2Instances(place.roles)
     blue = place.launch(2, app="shop", colour="blue")
@@ -37,6 +42,7 @@ def test_instances_by_tag(place: Place) -> None:
     assert found() == []
 
 
+@EVERYWHERE
 def test_a_stopped_instance_is_still_one_and_a_terminated_one_is_not(place: Place) -> None:
     instances = Ec2Instances(place.roles)
     kept, stopped, ended = place.launch(3, app="till")
@@ -58,6 +64,7 @@ def test_a_stopped_instance_is_still_one_and_a_terminated_one_is_not(place: Plac
     assert "i-0123456789abcdef0" not in by_id
 
 
+@EVERYWHERE
 def test_an_unknown_instance_does_not_keep_others_alive(place: Place) -> None:
     instances = Ec2Instances(place.roles)
     (doomed,) = place.launch(1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +66,34 @@ def test_files_stay_and_processes_do_not(host: HostView) -> None:
     assert not [one for one in psutil.process_iter(["cmdline"]) if "31536001" in (one.info["cmdline"] or [])]
     host.start()
     assert said(host, "cat /var/lib/file") == "kept\n"
+
+
+def test_programs_are_asked_to_end_before_they_are_killed(host: HostView) -> None:
+    host.start()
+    tidy = "trap 'echo tidied >/opt/file; exit 0' TERM; sleep 31536003 & wait"
+    said(host, f"setsid sh -c {shlex.quote(tidy)} </dev/null >/dev/null 2>&1 & sleep 0.2")
+    said(host, "setsid sh -c 'trap : TERM; while :; do sleep 0.1; done' </dev/null >/dev/null 2>&1 & sleep 0.2")
+    host.shut_down(1.0)
+    assert host.process_id() is None
+    assert host.written("/opt/file").read_text() == "tidied\n"
+
+
+def test_what_is_hidden_is_empty_and_the_host_runs_its_own_command(tmp_path: Path, host: HostView) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as secret:
+        (Path(secret) / "key").write_text("secret\n")
+        boot = ("sh", "-c", f"ls {secret} >/opt/seen; env >>/opt/seen; exec sleep 31536004")
+        view = HostView(directory=tmp_path / "web-3", name="web-3", hidden=(Path(secret),), boot=boot)
+        view.start()
+        try:
+            seen = view.written("/opt/seen")
+            deadline = time.monotonic() + 10
+            while "PWD" not in (seen.read_text() if seen.exists() else ""):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            # Neither the key nor anything that we were started with.
+            assert {line.partition("=")[0] for line in seen.read_text().splitlines()} <= {"PWD", "OLDPWD", "SHLVL", "_"}
+        finally:
+            view.remove()
 
 
 def test_a_daemon_that_ended_is_not_there_any_more(host: HostView) -> None:

@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from longshore.onebox.machinery import peers
+
 #: What `start` and `command` call; all of util-linux but the shell.
 _TOOLS = ("sh", "unshare", "nsenter", "mount", "umount", "pivot_root")
 #: Where those are that a user who is not root may not have in the path.
@@ -148,6 +150,24 @@ class HostView:
     def process_id(self) -> int | None:
         """The host's first process, as this machine counts; None when the host is not running."""
         return still_running(self.directory / "process")
+
+    def shut_down(self, seconds: float) -> None:
+        """Ask the host's processes to end, as a machine does that is switched off; after so long, `stop`."""
+        first = self.process_id()
+        if first is not None:
+            asked = [process for process in peers.inside(first) if not self._is_own(process, first)]
+            for process in asked:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(process.name), signal.SIGTERM)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline and any(process.exists() for process in asked):
+                time.sleep(0.02)
+        self.stop()
+
+    @staticmethod
+    def _is_own(process: Path, first: int) -> bool:
+        """Whether it is one of those that keep the host up."""
+        return int(process.name) == first or _said(process / "cmdline") == b"sleep\x002147483647\x00"
 
     def stop(self) -> None:
         """End every process of the host, whatever it does; its files stay."""
@@ -304,6 +324,13 @@ def _started_at(process_id: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _said(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _first_line(process: subprocess.Popen[bytes], seconds: float) -> str:

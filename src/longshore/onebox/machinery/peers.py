@@ -19,7 +19,7 @@ def is_of_host(peer: tuple[str, int], local: tuple[str, int], first_process: int
     if inode is None:
         return False
     wanted = f"socket:[{inode}]"
-    return any(_holds(process, wanted) for process in _of_namespace(first_process))
+    return any(_holds(process, wanted) for process in inside(first_process))
 
 
 def _inode(peer: tuple[str, int], local: tuple[str, int]) -> str | None:
@@ -39,7 +39,8 @@ def _as_kernel_has_it(address: tuple[str, int]) -> str:
     return f"{number:08X}:{address[1]:04X}"
 
 
-def _of_namespace(first_process: int) -> Iterator[Path]:
+def inside(first_process: int) -> Iterator[Path]:
+    """The processes of the host whose first one this is, itself too, each as its folder below /proc."""
     try:
         wanted = Path(_PROC, str(first_process), "ns", "pid").readlink()
     except OSError:

@@ -26,6 +26,8 @@ _RUN: Final = "/run/longshore"
 #: An image's own settings of the agent come before ours.
 _OWN_CONFIG: Final = "/etc/longshore/agent.yml"
 _COPY_SECONDS: Final = 600
+#: What programs have to end in when their instance is stopped or terminated.
+_SHUT_DOWN_SECONDS: Final = 10.0
 #: Keys are given out anew when so many seconds are left of their time.
 _RENEW_BEFORE: Final = 3600.0
 
@@ -107,7 +109,7 @@ class RealHosts:
         self._attended.add(instance.id)
 
     def halt(self, instance: Instance) -> None:
-        self._view(instance).stop()
+        self._view(instance).shut_down(_SHUT_DOWN_SECONDS)
         if instance.private_ip is not None:
             self._metadata.close(instance.private_ip)
         self._attended.discard(instance.id)
