@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from longshore.domain.deployment import START_TIMEOUT
+from longshore.engine.outages import SIGN_EVERY, note_presence
 from longshore.engine.tick import World, abandon, tick, tick_by_rows
-from longshore.store import deployments, targets
+from longshore.store import deployments
 from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, LeaseLostError
 from longshore.store.errors import DatabaseError, NewerSchemaError, StoreClosedError, StoreUnavailableError
@@ -48,14 +48,14 @@ class Runner:
         self._stopping = threading.Event()
         #: Ticks of a deployment that failed one after another.
         self._failures: Counter[str] = Counter()
+        #: When this server last said that it is at work.
+        self._noted_at = 0.0
         self._free = threading.Semaphore(_AT_ONCE)
         self._pool = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="tick")
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Begin to work; agents that could not reach us while we were away get time to come back."""
-        until = self._clock() + START_TIMEOUT
-        self._world.store.write(lambda tx: targets.grant_grace(tx, until))
+        """Begin to work."""
         self._thread.start()
 
     @property
@@ -109,9 +109,10 @@ class Runner:
     def _start_due(self) -> float:
         """Tick what is due, alone what must ask outside; returns how long nothing else is due."""
         now = self._clock()
-        claims = self._world.store.write(
-            lambda tx: deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=_TOGETHER)
-        )
+        is_to_be_noted = abs(now - self._noted_at) >= SIGN_EVERY
+        claims = self._world.store.write(lambda tx: self._claim(tx, now, is_to_be_noted=is_to_be_noted))
+        if is_to_be_noted:
+            self._noted_at = now
         for claim in self._tick_by_rows(claims, now):
             self._free.acquire()
             if self._stopping.is_set():
@@ -122,6 +123,12 @@ class Runner:
             return 0.0
         wake_at = self._world.store.read(deployments.first_wake_at)
         return _LONGEST_SLEEP if wake_at is None else min(max(wake_at - self._clock(), 0.001), _LONGEST_SLEEP)
+
+    def _claim(self, tx: Transaction, now: float, *, is_to_be_noted: bool) -> list[Claim]:
+        if is_to_be_noted:
+            # In the transaction of the claims: no tick may find a host overdue before it was given time.
+            note_presence(tx, now)
+        return deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=_TOGETHER)
 
     def _tick_by_rows(self, claims: list[Claim], now: float) -> list[Claim]:
         """Tick those whose next step the rows alone decide; returns the others."""
@@ -141,11 +148,14 @@ class Runner:
 
     def _tick(self, claim: Claim) -> None:
         error: Exception | None = None
+        now = self._clock()
         try:
+            if now >= claim.parked_until:
+                raise LeaseLostError(claim.deployment_id)  # it waited too long for its thread
             if self._failures[claim.deployment_id] < _PATIENCE:
-                tick(self._world, claim, self._clock())
+                tick(self._world, claim, now)
             else:
-                abandon(self._world, claim, self._clock())
+                abandon(self._world, claim, now)
             self._failures.pop(claim.deployment_id, None)
         except Exception as problem:
             error = problem

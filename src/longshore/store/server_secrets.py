@@ -1,4 +1,4 @@
-"""Values the control plane makes once and keeps in its database, so that every replica has the same."""
+"""Values of the control plane itself, kept in its database so that every replica has the same."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from longshore.store.tables import server_secrets
 SPECIFICATION_SIGNER_PUBLIC = "specification-signer-public"
 #: SHA-256 of the certificate this server speaks TLS with, in hexadecimal; "" when something in front does, or nothing.
 CERTIFICATE_SHA256 = "certificate-sha256"
+#: When the engine of some server was last seen at work on deployments, epoch seconds.
+LAST_AT_WORK = "last-at-work"
 
 
 def find(tx: Transaction, name: str) -> str | None:

@@ -278,20 +278,6 @@ def test_a_failed_deployment_leaves_the_groups_revision_as_it_was(rollout_of: An
     assert rollout.info["previousRevision"] == REVISION
 
 
-def test_a_server_that_comes_back_gives_agents_time(rollout_of: Any) -> None:
-    """An hour's outage of ours is no fault of the hosts."""
-    from longshore.store import targets
-
-    rollout = rollout_of(1, HALF)
-    rollout.deploy()
-    rollout.tick()
-    rollout.now += 3000
-    rollout.store.write(lambda tx: targets.grant_grace(tx, rollout.now + START_TIMEOUT))
-    rollout.tick()
-    roll_to_the_end(rollout)
-    assert rollout.info["status"] == "Succeeded"
-
-
 def test_more_hosts_than_a_deployment_or_the_account_may_have(rollout_of: Any) -> None:
     """S1.12, S1.16: found out at the start, before any host is touched; those of deployments under way count."""
     rollout = rollout_of(3, ALL)
