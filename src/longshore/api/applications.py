@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from longshore.api import auto_scaling
 from longshore.api.existing import application_missing, existing_application
 from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page_of_names
 from longshore.api.resource_tags import tags_to_add
 from longshore.domain.config import ComputePlatform
-from longshore.store import applications, resource_tags
+from longshore.store import applications, deployment_groups, lifecycle_hooks, resource_tags
 from longshore.store.applications import Application
 from longshore.wire.service import AwsError
 
@@ -89,10 +90,13 @@ def update_application(call: Call, asked: UpdateApplicationInputTypeDef) -> None
 
 
 @writes("DeleteApplication")
-def delete_application(call: Call, asked: DeleteApplicationInputTypeDef) -> None:
+def delete_application(call: Call, asked: DeleteApplicationInputTypeDef) -> Any:
     application = applications.find(call.tx, call.scope, asked["applicationName"])
-    if application is not None:
-        applications.remove(call.tx, application, by=call.caller, now=call.now)
+    if application is None:
+        return None
+    disowned = lifecycle_hooks.of_groups(call.tx, deployment_groups.ids(call.tx, application.id))
+    applications.remove(call.tx, application, by=call.caller, now=call.now)
+    return auto_scaling.leaving(disowned)
 
 
 def _check_is_free(call: Call, name: str) -> None:

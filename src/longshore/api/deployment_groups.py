@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from longshore.api import auto_scaling
 from longshore.api.existing import existing_application, existing_config, existing_group
 from longshore.api.group_rules import changed_document, check_role
 from longshore.api.operations import Call, reads, writes
@@ -12,7 +13,7 @@ from longshore.api.pages import page_of_names
 from longshore.api.resource_tags import tags_to_add
 from longshore.domain.config import DEFAULT_CONFIG, ComputePlatform
 from longshore.domain.notification import of_setup
-from longshore.store import applications, deployment_groups, notifications, resource_tags
+from longshore.store import applications, deployment_groups, lifecycle_hooks, notifications, resource_tags
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup, LastDeployment
 from longshore.wire.service import AwsError
@@ -65,6 +66,7 @@ def create_deployment_group(call: Call, asked: CreateDeploymentGroupInputTypeDef
         now=call.now,
     )
     resource_tags.put(call.tx, made.id, tags)
+    auto_scaling.keep_hooks(call, asked, made.id, name=name, document=document, role=role)
     _greet(call, application, name, (), document.get("triggerConfigurations", ()))
     return cast("CreateDeploymentGroupOutputTypeDef", {"deploymentGroupId": made.id})
 
@@ -85,8 +87,8 @@ def _greet(
 def get_deployment_group(call: Call, asked: GetDeploymentGroupInputTypeDef) -> GetDeploymentGroupOutputTypeDef:
     application = existing_application(call, asked["applicationName"])
     group = existing_group(call, application, asked["deploymentGroupName"])
-    last = deployment_groups.last_deployments(call.tx, [group])
-    return cast("GetDeploymentGroupOutputTypeDef", {"deploymentGroupInfo": _info(application, group, last)})
+    info = _info(call, application, group, deployment_groups.last_deployments(call.tx, [group]))
+    return cast("GetDeploymentGroupOutputTypeDef", {"deploymentGroupInfo": info})
 
 
 @reads("BatchGetDeploymentGroups")
@@ -107,7 +109,7 @@ def batch_get_deployment_groups(
     return cast(
         "BatchGetDeploymentGroupsOutputTypeDef",
         {
-            "deploymentGroupsInfo": [_info(application, found[name], last) for name in names if name in found],
+            "deploymentGroupsInfo": [_info(call, application, found[name], last) for name in names if name in found],
             "errorMessage": f"{application.name} has no deployment group {', '.join(unknown)}." if unknown else "",
         },
     )
@@ -145,9 +147,10 @@ def update_deployment_group(call: Call, asked: UpdateDeploymentGroupInputTypeDef
     deployment_groups.change(
         call.tx, group, name=name, deployment_config_name=config_name, service_role_arn=role, document=document
     )
+    disowned = auto_scaling.keep_hooks(call, asked, group.id, name=name, document=document, role=role)
     before, after = (one.get("triggerConfigurations", ()) for one in (group.document, document))
     _greet(call, application, name, before, after)
-    return cast("UpdateDeploymentGroupOutputTypeDef", {"hooksNotCleanedUp": []})
+    return cast("UpdateDeploymentGroupOutputTypeDef", auto_scaling.answer(disowned))
 
 
 @writes("DeleteDeploymentGroup")
@@ -157,9 +160,11 @@ def delete_deployment_group(call: Call, asked: DeleteDeploymentGroupInputTypeDef
     group = None
     if application is not None:
         group = deployment_groups.find(call.tx, application.id, asked["deploymentGroupName"])
-    if group is not None:
-        deployment_groups.remove(call.tx, group, by=call.caller, now=call.now)
-    return cast("DeleteDeploymentGroupOutputTypeDef", {"hooksNotCleanedUp": []})
+    if group is None:
+        return cast("DeleteDeploymentGroupOutputTypeDef", auto_scaling.answer([]))
+    disowned = lifecycle_hooks.of_groups(call.tx, [group.id])
+    deployment_groups.remove(call.tx, group, by=call.caller, now=call.now)
+    return cast("DeleteDeploymentGroupOutputTypeDef", auto_scaling.answer(disowned))
 
 
 def _check_is_free(call: Call, application: Application, name: str) -> None:
@@ -194,7 +199,7 @@ def _check_ecs_service_is_free(call: Call, document: Mapping[str, Any], group: D
 
 
 def _info(
-    application: Application, group: DeploymentGroup, last: Mapping[str, LastDeployment]
+    call: Call, application: Application, group: DeploymentGroup, last: Mapping[str, LastDeployment]
 ) -> DeploymentGroupInfoTypeDef:
     return cast(
         "DeploymentGroupInfoTypeDef",
@@ -210,8 +215,8 @@ def _info(
             "onPremisesInstanceTagFilters": [],
             "triggerConfigurations": [],
             **group.document,
-            # Given as names, told as objects; no lifecycle hook is installed, so none is told (S7.28, S9.1).
-            "autoScalingGroups": [{"name": name} for name in group.document.get("autoScalingGroups", ())],
+            # Given as names, told as objects (S7.28, S9.1).
+            "autoScalingGroups": auto_scaling.shown(call, group.id, group.document.get("autoScalingGroups", ())),
             "targetRevision": group.target_revision,
             "lastSuccessfulDeployment": _last(last.get(group.last_successful_deployment_id or "")),
             "lastAttemptedDeployment": _last(last.get(group.last_attempted_deployment_id or "")),

@@ -296,9 +296,19 @@ def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
         # The older member has it too.
         info["additionalDeploymentStatusInfo"] = deployment.status_message
         info["deploymentStatusMessages"] = [deployment.status_message]
+    if related := _related(call, deployment):
+        info["relatedDeployments"] = related
     if deployment.error_code is not None:
         info["errorInformation"] = {"code": deployment.error_code, "message": deployment.error_message}
     return info
+
+
+def _related(call: Call, deployment: Deployment) -> dict[str, Any]:
+    """What brought its late joiners up to date, or whose late joiners it does (S9.6)."""
+    if deployment.root_deployment_id is not None:
+        return {"autoUpdateOutdatedInstancesRootDeploymentId": deployment.root_deployment_id}
+    updates = deployments.updates_of(call.tx, deployment.id)
+    return {"autoUpdateOutdatedInstancesDeploymentIds": updates} if updates else {}
 
 
 def _waits_for_termination(deployment: Deployment) -> bool:

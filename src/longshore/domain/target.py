@@ -124,8 +124,8 @@ def begin(events: Sequence[str], *, forgives_stop_failures: bool = False, label:
     )
 
 
-def start(target: Target, now: float) -> Target:
-    """Make its first event due, or the first after it got Ready; the agent has `START_TIMEOUT` to take it up.
+def start(target: Target, now: float, patience: float = START_TIMEOUT) -> Target:
+    """Make its first event due, or the first after it got Ready; the agent has `patience` seconds to take it up.
 
     One that does not wait for that is left as it is.
     """
@@ -135,7 +135,7 @@ def start(target: Target, now: float) -> Target:
         target,
         status=TargetStatus.IN_PROGRESS,
         command=CommandState.READY,
-        deadline=now + START_TIMEOUT,
+        deadline=now + patience,
     )
 
 

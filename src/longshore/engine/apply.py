@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from longshore.domain.deployment import DeploymentStatus, TargetStatus
+from longshore.domain.auto_scaling import Transition
+from longshore.domain.deployment import START_TIMEOUT, DeploymentStatus, TargetStatus
+from longshore.domain.lifecycle_hook import BOOT_TIMEOUT, transition_of
 from longshore.domain.target import Target, lose, skip, start
 from longshore.engine import rollback, triggers
 from longshore.engine.plan import Plan
@@ -49,7 +52,7 @@ def apply(
     if plan.halt:
         targets.halt(tx, deployment.id)
     for target_id in plan.start:
-        _move(tx, deployment.id, target_id, now, start)
+        _move(tx, deployment.id, target_id, now, partial(start, patience=_patience(deployment)))
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:
         deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
@@ -74,8 +77,9 @@ def apply(
         now=now,
         rollback_info=after.info or deployment.rollback_info,
     )
-    is_success = plan.finish.status is DeploymentStatus.SUCCEEDED
-    if standing or is_success:
+    # What one instance comes to says nothing of the others, nor of the group.
+    is_success = plan.finish.status is DeploymentStatus.SUCCEEDED and deployment.instance_id is None
+    if (standing or is_success) and transition_of(deployment.creator) is not Transition.TERMINATING:
         deployments.remember_hosts(tx, deployment, succeeded=is_success)
     triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:
@@ -88,6 +92,11 @@ def _has_room(tx: Transaction, deployment: Deployment, plan: Plan) -> bool:
         return True
     active = deployments.count_active_targets(tx, deployment.scope)
     return active + len(plan.begin.targets) <= plan.begin.account_limit
+
+
+def _patience(deployment: Deployment) -> float:
+    """How long an agent has for its first event: one that is launched has yet to boot (S4.9)."""
+    return BOOT_TIMEOUT if transition_of(deployment.creator) is Transition.LAUNCHING else START_TIMEOUT
 
 
 def _move(

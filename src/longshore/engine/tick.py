@@ -21,6 +21,7 @@ from longshore.domain.deployment import (
 )
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.lifecycle import IN_PLACE, IN_PLACE_WITH_TRAFFIC
+from longshore.domain.lifecycle_hook import EVENTS, transition_of
 from longshore.domain.lineup import Host
 from longshore.domain.rollback import CREATOR
 from longshore.engine.alarms import LOOK_EVERY, AlarmWatch
@@ -29,8 +30,9 @@ from longshore.engine.plan import Plan
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe
+from longshore.engine.suspending import suspend
 from longshore.engine.traffic import Traffic
-from longshore.providers.ports import Access, Bundles, Members, PermanentError, TransientError
+from longshore.providers.ports import Access, AutoScalingGroups, Bundles, Members, PermanentError, TransientError
 from longshore.store import deployment_groups, deployments, lineups, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
@@ -51,6 +53,7 @@ class World:
     bundles: Bundles
     members: Members
     traffic: Traffic
+    scaling: AutoScalingGroups
     alarms: AlarmWatch
     #: Whether there is an EventBridge that is to be told.
     has_event_bus: bool = False
@@ -137,8 +140,12 @@ def _see(tx: Transaction, world: World, claim: Claim, now: float) -> _Seen | Non
 
 
 def _watch(tx: Transaction, deployment: Deployment) -> Watch | None:
-    """The alarms to look at. A rollback looks at none: what fires may well be what it mends (S5.8)."""
-    if deployment.creator == CREATOR or deployment.error_code is not None:
+    """The alarms to look at.
+
+    A rollback looks at none: what fires may well be what it mends (S5.8). Neither does a deployment to one instance:
+    its revision is the good one, and capacity that is wanted now may be the remedy too.
+    """
+    if deployment.creator == CREATOR or deployment.instance_id is not None or deployment.error_code is not None:
         return None
     group = deployment_groups.by_id(tx, deployment.group_id)
     return None if group is None else watch_of(effective(deployment.document, group.document))
@@ -228,22 +235,37 @@ def _plan_lineup(
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:
         return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
-    seen = lineups.circumstances(
-        tx,
-        deployment.scope,
-        group,
-        elsewhere=elsewhere,
-        config_name=deployment.config_name,
-        only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
-        limit=world.max_targets,
-        account_limit=world.max_active_targets,
-        ignores_zones=deployment.creator == CREATOR,
-    )
-    forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+    if deployment.instance_id is not None:
+        seen = lineups.of_instance(
+            tx,
+            deployment,
+            deployment.instance_id,
+            limit=world.max_targets,
+            account_limit=world.max_active_targets,
+        )
+    else:
+        seen = lineups.circumstances(
+            tx,
+            deployment.scope,
+            group,
+            elsewhere=elsewhere,
+            config_name=deployment.config_name,
+            only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
+            limit=world.max_targets,
+            account_limit=world.max_active_targets,
+            ignores_zones=deployment.creator == CREATOR,
+        )
     if deployment.has_traffic and not balancers_of(deployment.document):
         return _fail(ErrorCode.MISSING_ELB_INFORMATION, "The deployment group names no load balancer.", now)
-    events = IN_PLACE_WITH_TRAFFIC if deployment.has_traffic else IN_PLACE
-    return plan_start(seen, events=events, bundle=bundle, forgives_stop_failures=forgives, now=now)
+    transition = transition_of(deployment.creator)
+    fleets = IN_PLACE_WITH_TRAFFIC if deployment.has_traffic else IN_PLACE
+    return plan_start(
+        seen,
+        events=fleets if transition is None else EVENTS[transition],
+        bundle=bundle,
+        forgives_stop_failures=bool(deployment.document.get("ignoreApplicationStopFailures")),
+        now=now,
+    )
 
 
 def _is_restart(deployment: Deployment) -> bool:
@@ -251,9 +273,13 @@ def _is_restart(deployment: Deployment) -> bool:
 
 
 def _elsewhere(world: World, deployment: Deployment) -> list[Host]:
-    """The group's EC2 instances."""
+    """The group's EC2 instances; from now on nobody launches or terminates any, if that is wanted."""
     meant = world.store.read(lambda tx: _meant_elsewhere(tx, deployment))
-    return [] if meant is None else world.members.hosts(*meant)
+    if meant is None:
+        return []
+    access, tags, groups = meant
+    suspend(world.store, world.scaling, access, deployment, groups)
+    return world.members.hosts(access, tags, groups)
 
 
 def _check_balancers(world: World, deployment: Deployment, hosts: Sequence[Host]) -> None:
@@ -267,7 +293,7 @@ def _check_balancers(world: World, deployment: Deployment, hosts: Sequence[Host]
 def _meant_elsewhere(tx: Transaction, deployment: Deployment) -> tuple[Access, TagSet, list[str]] | None:
     """How to find the group's EC2 instances. A group that means none needs no AWS, and no service role."""
     group = deployment_groups.by_id(tx, deployment.group_id)
-    if group is None:
+    if group is None or deployment.instance_id is not None:
         return None
     tags, groups = ec2_tag_set(group.document), auto_scaling_groups(group.document)
     if not tags and not groups:

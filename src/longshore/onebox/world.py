@@ -9,6 +9,8 @@ from pathlib import Path
 
 from longshore.onebox.machinery.records import FILE, Records
 from longshore.onebox.services import cloudwatch, ec2, sns
+from longshore.onebox.services.autoscaling import AutoScaling
+from longshore.onebox.services.autoscaling.standing import OnEc2, OnElbv2
 from longshore.onebox.services.ec2.keeper import Keeper
 from longshore.onebox.services.ec2.ports import ControlPlane, Roles
 from longshore.onebox.services.elbv2 import Elbv2
@@ -24,6 +26,7 @@ class Onebox:
     records: Records
     instances: Keeper
     load_balancers: Elbv2
+    auto_scaling: AutoScaling
     delivering: sns.Delivering
     watching: cloudwatch.Watching
     #: What is to be had unsigned: pages by path, and what links at "/" do by their Action.
@@ -39,6 +42,7 @@ class Onebox:
         """Find again what ran when the last server of this data stopped, and go on with it."""
         self.instances.start()
         self.load_balancers.start()
+        self.auto_scaling.start()
         self.delivering.start()
         self.watching.start()
 
@@ -46,6 +50,7 @@ class Onebox:
         """Do nothing more. What runs goes on running: instances and their traffic outlive the server."""
         self.watching.stop()
         self.delivering.stop()
+        self.auto_scaling.stop()
         self.load_balancers.stop()
         self.instances.stop()
         self.records.close()
@@ -69,6 +74,8 @@ def build(
     computing = ec2.build(records, directory / "ec2", roles, plane, hidden=hidden)
     load_balancers = Elbv2(records, directory / "proxy", computing.ec2, now=time.time)
     computing.ec2.on_change(lambda _owner, _instance: load_balancers.wake())
+    scaling = AutoScaling(records, OnEc2(computing.ec2), OnElbv2(load_balancers))
+    computing.ec2.on_change(lambda _owner, _instance: scaling.nudge())
     signer = sns.Signer(records)
     delivering = sns.Delivering(records, mail_server)
     topics = sns.Topics(records, signer, url, nudge=delivering.nudge)
@@ -80,12 +87,14 @@ def build(
         services=(
             computing.service,
             load_balancers.service,
+            scaling.service(),
             cloudwatch.CloudWatch(records, metrics, alarms, watching).service(),
             sns.Sns(records, topics, sends_mail=mail_server is not None).service(),
         ),
         records=records,
         instances=computing.keeper,
         load_balancers=load_balancers,
+        auto_scaling=scaling,
         delivering=delivering,
         watching=watching,
         pages=sns.pages_of(signer),

@@ -12,6 +12,7 @@ from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.commands.waiting import Waiting
 from longshore.engine.alarms import AlarmWatch
+from longshore.engine.auto_scaling import AutoScaling
 from longshore.engine.messenger import Messenger
 from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
@@ -20,6 +21,7 @@ from longshore.engine.traffic import Traffic
 from longshore.onebox import world as onebox
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
+from longshore.providers.autoscaling import Ec2AutoScaling
 from longshore.providers.elb import ElasticLoadBalancing
 from longshore.providers.service_roles import ServiceRoles
 from longshore.server import credentials, data_dir, outside, services
@@ -53,6 +55,7 @@ class ControlPlane:
     onebox: onebox.Onebox
     engine: Runner
     messenger: Messenger
+    auto_scaling: AutoScaling
     #: None: everything is kept.
     retention: Retention | None
     readiness: Readiness
@@ -109,11 +112,11 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     observer = Observing(store, metrics, refusals, changes=services.CHANGES | box.changes)
     aws = outside.clients(settings, store, settings.url(port))
     roles = ServiceRoles(aws)
-    members, balancers = outside.members(roles), ElasticLoadBalancing(roles)
+    members, balancers, scaling = outside.members(roles), ElasticLoadBalancing(roles), Ec2AutoScaling(roles)
     alarms = outside.alarms(settings, aws)
     endpoint = Endpoint(
         [
-            services.codedeploy_service(store, settings.limits, page_secret.encode()),
+            services.codedeploy_service(store, settings.limits, page_secret.encode(), scaling),
             services.codedeploy_commands_service(Commands(store, waiting, signer, logs)),
             services.longshore_service(
                 store, settings.limits, page_secret.encode(), logs, bundles, members, balancers, alarms
@@ -142,6 +145,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             bundles=bundles,
             members=members,
             traffic=Traffic(balancers),
+            scaling=scaling,
             alarms=AlarmWatch(alarms),
             # onebox has none.
             has_event_bus=settings.aws_endpoint != "onebox",
@@ -163,6 +167,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         hook_logs=logs,
         onebox=box,
         engine=engine,
+        auto_scaling=AutoScaling(store, scaling, max_active=settings.limits.active_deployments),
         messenger=Messenger(store, outside.topics(settings, aws)),
         retention=Retention(store, settings.keep_deployments) if settings.keep_deployments else None,
         readiness=readiness,

@@ -56,6 +56,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         await asyncio.to_thread(plane.onebox.start)
         await asyncio.to_thread(plane.engine.start)
         plane.messenger.start()
+        plane.auto_scaling.start()
         if plane.retention is not None:
             plane.retention.start()
         _spare_the_collector()
@@ -69,6 +70,7 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         finally:
             plane.hook_logs.close()
             await asyncio.to_thread(plane.messenger.stop)
+            await asyncio.to_thread(plane.auto_scaling.stop)
             if plane.retention is not None:
                 await asyncio.to_thread(plane.retention.stop)
             is_stuck = not await asyncio.to_thread(plane.engine.stop)

@@ -7,6 +7,7 @@ from longshore.api import (
     access_keys,
     applications,
     audit_records,
+    auto_scaling,
     connections,
     constraint_errors,
     deployment_configs,
@@ -34,7 +35,7 @@ from longshore.api.operations import changes, handlers
 from longshore.commands.hook_logs import HookLogs
 from longshore.commands.operations import Commands
 from longshore.onebox.services.s3 import CHANGES as S3_CHANGES
-from longshore.providers.ports import Alarms, Bundles, LoadBalancers, Members
+from longshore.providers.ports import Alarms, AutoScalingGroups, Bundles, LoadBalancers, Members
 from longshore.store.database import Store
 from longshore.wire.constraints import explain_as
 from longshore.wire.service import Service
@@ -71,10 +72,11 @@ CHANGES = changes([*CODEDEPLOY_OPERATIONS, *IAM_OPERATIONS, *STS_OPERATIONS, *LO
 HELD = frozenset({"PollHostCommand"})
 
 
-def codedeploy_service(store: Store, limits: Limits, page_secret: bytes) -> Service:
+def codedeploy_service(store: Store, limits: Limits, page_secret: bytes, scaling: AutoScalingGroups) -> Service:
+    api = handlers(store, CODEDEPLOY_OPERATIONS, limits=limits, page_secret=page_secret)
     return Service(
         model=models.load("codedeploy"),
-        handlers=handlers(store, CODEDEPLOY_OPERATIONS, limits=limits, page_secret=page_secret),
+        handlers={**api, **auto_scaling.hooking(api, store, scaling)},
         explain=constraint_errors.explain,
         signing_names=frozenset({"codedeploy"}),
         target_prefixes=frozenset({"CodeDeploy_20141006"}),

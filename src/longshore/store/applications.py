@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select, u
 
 from longshore.domain.config import ComputePlatform
 from longshore.domain.ids import Scope, new_id
-from longshore.store import deployment_groups, resource_tags
+from longshore.store import deployment_groups, lifecycle_hooks, resource_tags
 from longshore.store.database import Transaction
 from longshore.store.tables import applications, deployments
 
@@ -51,6 +51,12 @@ def find(tx: Transaction, scope: Scope, name: str) -> Application | None:
 def is_there(tx: Transaction, application_id: str) -> bool:
     """Whether the application has not been deleted."""
     return tx.hot("SELECT 1 FROM applications WHERE id = ?", (application_id,)).fetchone() is not None
+
+
+def name_of(tx: Transaction, application_id: str) -> str | None:
+    """The name of an application; None where it has been deleted."""
+    row = tx.hot("SELECT name FROM applications WHERE id = ?", (application_id,)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def several(tx: Transaction, scope: Scope, names: Sequence[str]) -> dict[str, Application]:
@@ -103,7 +109,9 @@ def remove(tx: Transaction, application: Application, *, by: str, now: float) ->
     gone.
     """
     deployment_groups.end_deployments(tx, deployments.c.application_id == application.id, by=by, now=now)
-    resource_tags.clear(tx, [application.id, *deployment_groups.ids(tx, application.id)])
+    groups = deployment_groups.ids(tx, application.id)
+    resource_tags.clear(tx, [application.id, *groups])
+    lifecycle_hooks.disown_all(tx, groups)
     tx.execute(delete(applications).where(applications.c.id == application.id))
 
 

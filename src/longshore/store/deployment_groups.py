@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
 from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus
 from longshore.domain.ids import Scope, new_id
-from longshore.store import resource_tags
+from longshore.store import lifecycle_hooks, resource_tags
 from longshore.store.database import Transaction, from_json
 from longshore.store.deployments import ask_to_stop
 from longshore.store.tables import deployment_groups, deployments
@@ -207,12 +207,13 @@ def change(
 
 
 def remove(tx: Transaction, group: DeploymentGroup, *, by: str, now: float) -> None:
-    """Delete a group with its tags and ended deployments (S1.19).
+    """Delete a group with its tags and ended deployments (S1.19); its lifecycle hooks are nobody's then.
 
     Deployments still under way are asked to stop, in the name of `by`; the engine ends them and finds the group gone.
     """
     end_deployments(tx, deployments.c.group_id == group.id, by=by, now=now)
     resource_tags.clear(tx, [group.id])
+    lifecycle_hooks.disown_all(tx, [group.id])
     tx.execute(delete(deployment_groups).where(deployment_groups.c.id == group.id))
 
 

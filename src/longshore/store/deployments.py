@@ -471,3 +471,34 @@ def group_health(tx: Transaction, group_id: str) -> dict[str, tuple[bool, str | 
         "SELECT target_id, healthy, revision_identity FROM group_instances WHERE group_id = ?", (group_id,)
     ).fetchall()
     return {row[0]: (bool(row[1]), row[2]) for row in rows}
+
+
+def joined_late(tx: Transaction, group_id: str, current: str) -> list[str]:
+    """Instances that still run what was deployed to them when they were launched, and not this revision."""
+    rows = tx.hot(
+        "SELECT target_id FROM group_instances WHERE group_id = ? AND healthy AND revision_identity <> ?"
+        " AND EXISTS (SELECT 1 FROM deployments WHERE deployments.group_id = group_instances.group_id"
+        " AND instance_id = target_id AND status = 'Succeeded'"
+        " AND deployments.revision_identity = group_instances.revision_identity)",
+        (group_id, current),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def joined_since_last_update(tx: Transaction, group_id: str, root_id: str, instance_ids: Sequence[str]) -> bool:
+    """Whether one of these instances joined after the last deployment that was made to update those of `root_id`."""
+    last = tx.hot("SELECT max(create_time) FROM deployments WHERE root_deployment_id = ?", (root_id,)).fetchone()[0]
+    if last is None:
+        return True
+    joined = select(deployments.c.instance_id).where(
+        deployments.c.group_id == group_id,
+        deployments.c.instance_id.in_(instance_ids),
+        deployments.c.complete_time > last,
+    )
+    return tx.execute(joined.limit(1)).first() is not None
+
+
+def updates_of(tx: Transaction, root_id: str) -> list[str]:
+    """The deployments that brought this one's late joiners up to date, the first first (S9.6)."""
+    rows = tx.hot("SELECT id FROM deployments WHERE root_deployment_id = ? ORDER BY create_time", (root_id,))
+    return [row[0] for row in rows.fetchall()]

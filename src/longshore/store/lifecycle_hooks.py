@@ -57,10 +57,10 @@ def disown(tx: Transaction, names: Collection[str]) -> None:
     tx.execute(update(table).where(table.c.name.in_(names)).values(group_id=None, remove_at=0.0))
 
 
-def disown_all(tx: Transaction, group_id: str) -> None:
-    """So are all of a deployment group that is going."""
+def disown_all(tx: Transaction, group_ids: Collection[str]) -> None:
+    """So are all of deployment groups that are going."""
     table = lifecycle_hooks
-    tx.execute(update(table).where(table.c.group_id == group_id).values(group_id=None, remove_at=0.0))
+    tx.execute(update(table).where(table.c.group_id.in_(group_ids)).values(group_id=None, remove_at=0.0))
 
 
 def use_role(tx: Transaction, group_id: str, role_arn: str) -> None:

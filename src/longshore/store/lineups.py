@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from longshore.domain.config import PREDEFINED
 from longshore.domain.group import on_premises_tag_set
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host
 from longshore.store import deployment_configs, deployments, instances
 from longshore.store.database import Transaction
 from longshore.store.deployment_groups import DeploymentGroup
+from longshore.store.deployments import Deployment
 
 
 def circumstances(
@@ -39,4 +41,22 @@ def circumstances(
         account_room=account_limit - deployments.count_active_targets(tx, scope),
         account_limit=account_limit,
         ignores_zones=ignores_zones,
+    )
+
+
+def of_instance(
+    tx: Transaction, deployment: Deployment, instance_id: str, *, limit: int, account_limit: int
+) -> Circumstances:
+    """What a deployment to one EC2 instance depends on: whoever else is in the group has no part in it."""
+    scope = deployment.scope
+    arn = scope.ec2_instance_arn(instance_id)
+    return Circumstances(
+        hosts=[Host(name=instance_id, arn=arn, poller=scope.host(arn))],
+        health={},
+        current_revision=deployment.revision_identity,
+        config=PREDEFINED[deployment.config_name],
+        only_outdated=False,
+        limit=limit,
+        account_room=account_limit - deployments.count_active_targets(tx, scope),
+        account_limit=account_limit,
     )

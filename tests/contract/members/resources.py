@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from tests.acceptance.world import ACCOUNT, REGION
+from tests.acceptance.world import ACCOUNT, REGION, ControlPlane
 from tests.contract.members.conversation import Conversation
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/deploy"
 OTHER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/deploy-2"
+#: Empty ones.
+AUTO_SCALING_GROUPS = ("asg", "asg-1", "asg-2")
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "codedeploy.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+_RIGHTS = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
 ARN = f"arn:aws:codedeploy:{REGION}:{ACCOUNT}"
 PLATFORMS = ("Server", "Lambda", "ECS")
 PREDEFINED = 17
@@ -263,3 +273,23 @@ def connections(talk: Conversation, ours: Any) -> None:
     assert talk.call("DeleteResourcesByExternalId", externalId="stack-1") == {}
     assert talk.call("ListApplications")["applications"] == before
     talk.honours("DeleteResourcesByExternalId", "externalId")
+
+
+def auto_scaling(plane: ControlPlane) -> None:
+    """The service roles, and Auto Scaling groups for the deployment groups that name some."""
+    iam, scaling = plane.client("iam"), plane.client("autoscaling")
+    for arn in (ROLE, OTHER_ROLE):
+        name = arn.rpartition("/")[2]
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(_TRUST))
+        iam.attach_role_policy(RoleName=name, PolicyArn=_RIGHTS)
+    scaling.create_launch_configuration(
+        LaunchConfigurationName="nobody", ImageId="ami-longshore", InstanceType="t3.micro"
+    )
+    for name in AUTO_SCALING_GROUPS:
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchConfigurationName="nobody",
+            MinSize=0,
+            MaxSize=0,
+            AvailabilityZones=[f"{REGION}a"],
+        )

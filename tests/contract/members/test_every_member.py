@@ -26,6 +26,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(request.param)
     plane = ControlPlane(folder, options=("--limit", "page=5"))
     plane.start()
+    resources.auto_scaling(plane)
     host = Host(name="live-1", folder=folder / "host", plane=plane).start()
     shown = Ledger()
     talk = Conversation(plane, request.param, shown)

@@ -77,11 +77,11 @@ def serving(folder: Path, machines: SmallMachines, balancers: SmallBalancers) ->
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    auto_scaling.keeper.start()
+    auto_scaling.start()
     try:
         yield Here(f"http://127.0.0.1:{listening.getsockname()[1]}", machines, balancers)
     finally:
-        auto_scaling.keeper.stop()
+        auto_scaling.stop()
         server.should_exit = True
         thread.join(PATIENCE)
         records.close()

@@ -9,7 +9,7 @@ import itertools
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +22,11 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from sqlalchemy import insert, update
+from tests.integration.engine.scaling import ScalingGroups
 
 from longshore.api import (
     applications,
+    auto_scaling,
     connections,
     constraint_errors,
     deployment_configs,
@@ -38,8 +40,10 @@ from longshore.api import (
 )
 from longshore.api.limits import Limits
 from longshore.api.operations import handlers
+from longshore.domain.auto_scaling import AutoScalingGroup
 from longshore.domain.ids import Scope, new_deployment_id
 from longshore.domain.revision import identity
+from longshore.providers.ports import Access
 from longshore.store import tables
 from longshore.store.database import Store, sqlite_url
 from longshore.store.wakeup import Wakeup
@@ -87,6 +91,16 @@ class Running:
     clock: Clock = field(default_factory=Clock)
 
 
+class EveryGroup(ScalingGroups):
+    """Auto Scaling where each group is there that anybody names."""
+
+    def describe(self, access: Access, names: Collection[str]) -> Mapping[str, AutoScalingGroup]:
+        for name in names:
+            if name not in self.groups:
+                self.make(name)
+        return super().describe(access, names)
+
+
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     if request.param == "sqlite":
@@ -114,9 +128,10 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -> Endpoint:
+    api = handlers(store, MODULES, limits=limits, page_secret=b"a secret of these tests")
     service = Service(
         model=model,
-        handlers=handlers(store, MODULES, limits=limits, page_secret=b"a secret of these tests"),
+        handlers={**api, **auto_scaling.hooking(api, store, EveryGroup())},
         explain=constraint_errors.explain,
         signing_names=frozenset({"codedeploy"}),
         target_prefixes=frozenset({"CodeDeploy_20141006"}),

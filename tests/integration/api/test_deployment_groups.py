@@ -389,12 +389,16 @@ def test_auto_scaling_groups(made: Any, update: Any, info: Any, app: str) -> Non
     """S7.28, S14.7: given as names and told as objects; they can be taken away and given back."""
     members = {"autoScalingGroups": ["web", "api"], "ec2DeploymentOptions": SUSPEND}
     told = made(**members)
-    assert told["autoScalingGroups"] == [{"name": "web"}, {"name": "api"}]
+    assert [one["name"] for one in told["autoScalingGroups"]] == ["web", "api"]
+    hooks = {one["hook"] for one in told["autoScalingGroups"]}
+    assert len(hooks) == 2
     assert told["ec2DeploymentOptions"] == SUSPEND
     assert update(autoScalingGroups=[])["hooksNotCleanedUp"] == []
     assert info(app, "web")["autoScalingGroups"] == []
     update(autoScalingGroups=["web"])
-    assert info(app, "web")["autoScalingGroups"] == [{"name": "web"}]
+    (again,) = info(app, "web")["autoScalingGroups"]
+    assert again["name"] == "web"
+    assert again["hook"] not in hooks
     update(ec2DeploymentOptions={"autoScalingGroupProcessesToSuspend": []})
     assert "ec2DeploymentOptions" not in info(app, "web")
 

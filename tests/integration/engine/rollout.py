@@ -40,6 +40,7 @@ from longshore.store.database import Store, Transaction
 from longshore.store.wakeup import Wakeup
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Caller
+from tests.integration.engine.scaling import ScalingGroups
 
 SCOPE = Scope("111122223333", "eu-central-1")
 OWNER = "arn:aws:iam::111122223333:root"
@@ -156,11 +157,13 @@ class Rollout:
         self.alarms = Alarms()
         self.members = Members()
         self.balancers = LoadBalancers()
+        self.scaling = ScalingGroups()
         self.world = World(
             store=self.store,
             bundles=Bundles(),
             members=self.members,
             traffic=Traffic(self.balancers),
+            scaling=self.scaling,
             alarms=AlarmWatch(self.alarms),
             max_targets=1000,
             max_active_targets=2000,

@@ -8,6 +8,7 @@ from typing import Any
 
 from longshore.onebox.machinery.records import Owner
 from longshore.onebox.services.autoscaling.ground import Machine, RefusedError
+from longshore.wire.service import Call
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 SUBNETS = {f"subnet-{zone[-1]}": zone for zone in ZONES}
@@ -80,6 +81,9 @@ class SmallMachines:
 
     def every_zone(self, owner: Owner) -> Collection[str]:
         return ZONES
+
+    async def require_may_launch(self, call: Call, launch: Mapping[str, Any]) -> None:
+        """Anybody may."""
 
 
 class SmallBalancers:

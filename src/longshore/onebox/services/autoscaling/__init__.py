@@ -70,12 +70,22 @@ class AutoScaling:
     """The service, and what looks after its groups."""
 
     def __init__(self, records: Records, machines: Machines, balancers: Balancers) -> None:
-        self._groups = Groups(records, self._nudge)
-        self.keeper = Keeper(self._groups, machines, balancers)
+        self._groups = Groups(records, self.nudge)
+        self._keeper = Keeper(self._groups, machines, balancers)
+        self._machines = machines
         self._desk = Desk(groups=self._groups, machines=machines)
 
-    def _nudge(self) -> None:
-        self.keeper.nudge()
+    def start(self) -> None:
+        """Go on with every group where the last server left it."""
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Do nothing more. Instances go on running."""
+        self._keeper.stop()
+
+    def nudge(self) -> None:
+        """Something has changed: look at the groups soon."""
+        self._keeper.nudge()
 
     def service(self) -> Service:
         named = {_name(body.__name__): body for body in _OPERATIONS}
@@ -89,9 +99,18 @@ class AutoScaling:
 
     def _handler(self, body: Body) -> Handler:
         async def handle(call: Call, asked: Asked) -> Mapping[str, Any] | None:
+            if launch := _launch(call.operation, asked):
+                await self._machines.require_may_launch(call, launch)
             return await asyncio.to_thread(body, self._desk, call, asked)
 
         return handle
+
+
+def _launch(operation: str, asked: Asked) -> Mapping[str, Any] | None:
+    """How instances are to be launched, where an operation says it."""
+    if operation == "CreateLaunchConfiguration":
+        return asked
+    return {"LaunchTemplate": asked["LaunchTemplate"]} if "LaunchTemplate" in asked else None
 
 
 def _name(function: str) -> str:

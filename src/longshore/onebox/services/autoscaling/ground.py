@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from longshore.onebox.machinery.records import Owner
+from longshore.wire.service import Call
 
 
 class RefusedError(Exception):
@@ -70,6 +71,9 @@ class Machines(Protocol):
 
     def every_zone(self, owner: Owner) -> Collection[str]:
         """The zones there are in a region."""
+
+    async def require_may_launch(self, call: Call, launch: Mapping[str, Any]) -> None:
+        """Raise AwsError unless the caller may have instances launched so: they get the role that it names."""
 
 
 class Balancers(Protocol):

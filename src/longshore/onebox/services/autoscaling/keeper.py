@@ -23,6 +23,7 @@ from longshore.onebox.services.autoscaling.decide import (
 from longshore.onebox.services.autoscaling.ground import Balancers, Machines, RefusedError
 from longshore.onebox.services.autoscaling.group import Group, Member
 from longshore.onebox.services.autoscaling.groups import Groups
+from longshore.wire.service import AwsError
 
 log = structlog.get_logger()
 
@@ -96,6 +97,9 @@ class Keeper:
             for _ in range(_MOST_STEPS):
                 if not self.look(owner, name):
                     return
+        except AwsError as error:
+            # Its load balancers cannot be looked at, say: what is not known is not acted on.
+            log.warning("auto_scaling_group_waits", group=name, reason=str(error))
         except Exception:
             log.exception("auto_scaling_group_failed", group=name, account=owner.account, region=owner.region)
 

@@ -1,12 +1,14 @@
-"""What becomes of an instance that a deployment group's lifecycle hook holds up (server.md S9.2, S9.3, S9.8)."""
+"""A deployment group's lifecycle hooks, and what becomes of an instance that one holds up (server.md S9)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from re import sub
+from typing import Any
 
-from longshore.domain.auto_scaling import HookResult, Transition
+from longshore.domain.auto_scaling import HookResult, LifecycleHook, Transition
 from longshore.domain.deployment import DeploymentStatus
 from longshore.domain.lifecycle import LAUNCH, TERMINATION
 
@@ -17,7 +19,7 @@ BEAT_EVERY = 300.0
 BOOT_TIMEOUT = 3600.0
 #: Who made the deployment to a launched, and to a terminating instance.
 CREATORS = {Transition.LAUNCHING: "autoscaling", Transition.TERMINATING: "autoscalingTermination"}
-#: The events of such a deployment (S3.13).
+#: The events of such a deployment (S3.13). Where there is no load balancer, its events do nothing.
 EVENTS = {Transition.LAUNCHING: LAUNCH, Transition.TERMINATING: TERMINATION}
 _HOOK_NAMES = {Transition.LAUNCHING: "launch", Transition.TERMINATING: "termination"}
 
@@ -54,6 +56,11 @@ class Held:
     beat_at: float
 
 
+def transition_of(creator: str) -> Transition | None:
+    """Whether a deployment made so is for an instance's launch or its termination; None: it is to a fleet."""
+    return next((transition for transition, name in CREATORS.items() if name == creator), None)
+
+
 def next_step(held: Held | None, *, is_waiting: bool, now: float) -> Step:
     """What is done about an instance that does or does not wait by what Auto Scaling says.
 
@@ -71,6 +78,20 @@ def next_step(held: Held | None, *, is_waiting: bool, now: float) -> Step:
         # Who terminates is not kept by what went wrong with it (S9.8).
         return Step.ABANDON if held.transition is Transition.LAUNCHING else Step.CONTINUE
     return Step.BEAT if now >= held.beat_at else Step.NOTHING
+
+
+def wanted_hooks(group: Mapping[str, Any]) -> frozenset[tuple[str, Transition]]:
+    """The hooks that a deployment group with this document has: Auto Scaling group, and what for (S9.1, S9.8)."""
+    transitions = [Transition.LAUNCHING]
+    if group.get("terminationHookEnabled"):
+        transitions.append(Transition.TERMINATING)
+    return frozenset((name, each) for name in group.get("autoScalingGroups") or () for each in transitions)
+
+
+def managed_hook(name: str, transition: Transition) -> LifecycleHook:
+    """A hook as Auto Scaling is given it (S9.2): nobody answers for a launch that failed, and terminations go on."""
+    default = HookResult.ABANDON if transition is Transition.LAUNCHING else HookResult.CONTINUE
+    return LifecycleHook(name=name, transition=transition, heartbeat_timeout=HEARTBEAT_TIMEOUT, default_result=default)
 
 
 def hook_name(transition: Transition, group: str, suffix: str) -> str:
