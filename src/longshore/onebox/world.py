@@ -13,6 +13,7 @@ from longshore.onebox.services.autoscaling import AutoScaling
 from longshore.onebox.services.autoscaling.standing import OnEc2, OnElbv2
 from longshore.onebox.services.ec2.keeper import Keeper
 from longshore.onebox.services.ec2.ports import ControlPlane, Roles
+from longshore.onebox.services.elb import Elb
 from longshore.onebox.services.elbv2 import Elbv2
 from longshore.wire.endpoint import ASGIApp
 from longshore.wire.service import Service
@@ -88,6 +89,7 @@ def build(
             computing.service,
             load_balancers.service,
             scaling.service(),
+            Elb(load_balancers).service,
             cloudwatch.CloudWatch(records, metrics, alarms, watching).service(),
             sns.Sns(records, topics, sends_mail=mail_server is not None).service(),
         ),

@@ -10,7 +10,7 @@ from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key, PrincipalKind
 from longshore.auth.permissions import commands
 from longshore.auth.permissions.codedeploy import CODEDEPLOY, OURS
-from longshore.auth.permissions.elasticloadbalancing import ELBV2
+from longshore.auth.permissions.elasticloadbalancing import ELB, ELBV2
 from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
 from longshore.auth.permissions.needs import Asked, Need, Table, everything
 from longshore.auth.policy_managed import managed_policy
@@ -36,6 +36,7 @@ _TABLES: Mapping[str, Table] = {
     "iam": IAM,
     "sts": STS,
     "longshore": {**LONGSHORE, **OURS},
+    "elb": ELB,
     "elbv2": ELBV2,
 }
 _ENROLLING = ("longshore", "EnrollHost")

@@ -12,9 +12,10 @@ import pytest
 
 from longshore.onebox.machinery.proxy.envoy import Envoy
 from longshore.onebox.machinery.records import Owner, Records
+from longshore.onebox.services.elb import Elb
 from longshore.onebox.services.elbv2 import Elbv2
 from longshore.wire.service import AwsError, Call, Caller
-from tests.load import Backend, until
+from tests.load import Backend, load, until
 
 OWNER = Owner("000000000000", "us-east-1")
 ONE, TWO = "i-00000000000000001", "i-00000000000000002"
@@ -44,6 +45,11 @@ def machines() -> Machines:
 
 
 @pytest.fixture
+def classic(elb: Elbv2) -> Elb:
+    return Elb(elb)
+
+
+@pytest.fixture
 def elb(tmp_path: Path, machines: Machines) -> Iterator[Elbv2]:
     records = Records(tmp_path / "onebox.db")
     made = Elbv2(records, tmp_path / "proxy", machines, now=time.time)
@@ -54,7 +60,7 @@ def elb(tmp_path: Path, machines: Machines) -> Iterator[Elbv2]:
     Envoy(tmp_path / "proxy").stop()
 
 
-def call(elb: Elbv2, operation: str, **asked: Any) -> Any:
+def call(elb: Elbv2 | Elb, operation: str, **asked: Any) -> Any:
     caller = Caller(account=OWNER.account, region=OWNER.region, arn="arn", access_key_id="key")
     asking = Call(caller=caller, request_id="1", now=time.time(), service="elbv2", operation=operation, headers={})
     return asyncio.run(elb.service.handlers[operation](asking, asked))  # type: ignore[arg-type]
@@ -98,5 +104,61 @@ def test_an_instance_is_a_target_as_long_as_it_runs(elb: Elbv2, machines: Machin
     elb.wake()
     until(lambda: elb.health(OWNER, group) == {})
     assert elb.health(OWNER, "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/none/0") is None
+    one.close()
+    two.close()
+
+
+def test_instances_behind_a_classic_load_balancer(elb: Elbv2, classic: Elb, machines: Machines) -> None:
+    one = Backend("one", "127.64.255.3")
+    two = Backend("two", "127.64.255.4", one.port)
+    machines.addresses = {ONE: one.address, TWO: two.address}
+    http = {"Protocol": "HTTP", "LoadBalancerPort": 18080, "InstancePort": one.port}
+    tcp = {"Protocol": "TCP", "LoadBalancerPort": 18081, "InstancePort": one.port}
+    address = call(classic, "CreateLoadBalancer", LoadBalancerName="old", Listeners=[http])["DNSName"]
+    check = {"Interval": 5, "Timeout": 2, "UnhealthyThreshold": 2, "HealthyThreshold": 2}
+    check["Target"] = f"HTTP:{one.port}/health"
+    call(classic, "ConfigureHealthCheck", LoadBalancerName="old", HealthCheck=check)
+    draining = {"ConnectionDraining": {"Enabled": True, "Timeout": 3}}
+    call(classic, "ModifyLoadBalancerAttributes", LoadBalancerName="old", LoadBalancerAttributes=draining)
+
+    def change(operation: str, *ids: str) -> list[str]:
+        answer = call(classic, operation, LoadBalancerName="old", Instances=[{"InstanceId": each} for each in ids])
+        return [each["InstanceId"] for each in answer["Instances"]]
+
+    def said(identifier: str) -> tuple[str, str]:
+        asked = {"LoadBalancerName": "old", "Instances": [{"InstanceId": identifier}]}
+        (state,) = call(classic, "DescribeInstanceHealth", **asked)["InstanceStates"]
+        return state["State"], state["Description"]
+
+    assert change("RegisterInstancesWithLoadBalancer", ONE, TWO) == [ONE, TWO]
+    until(lambda: said(ONE) == said(TWO) == ("InService", "N/A"))
+    call(classic, "CreateLoadBalancerListeners", LoadBalancerName="old", Listeners=[tcp])
+    until(lambda: said(ONE) == said(TWO) == ("InService", "N/A"))
+    with load(address, 18081) as plain:
+        until(lambda: len(plain.answered) == 2)
+    with load(address, 18080) as seen:
+        until(lambda: len(seen.answered) == 2)
+        assert change("DeregisterInstancesFromLoadBalancer", ONE) == [TWO]
+        until(lambda: said(ONE)[1] == "Instance is not currently registered with the LoadBalancer.")
+        asked = one.asked
+        seen.more()
+    with load(address, 18081) as more:
+        more.more(20)
+    assert one.asked == asked
+    assert seen.failed == plain.failed == more.failed == []
+    del machines.addresses[TWO]
+    elb.wake()
+    until(lambda: said(TWO) == ("OutOfService", "Instance is in stopped state."))
+
+    (described,) = call(classic, "DescribeLoadBalancers")["LoadBalancerDescriptions"]
+    assert [each["Listener"]["LoadBalancerPort"] for each in described["ListenerDescriptions"]] == [18080, 18081]
+    assert described["HealthCheck"] == check
+    assert described["Instances"] == [{"InstanceId": TWO}]
+    call(classic, "DeleteLoadBalancerListeners", LoadBalancerName="old", LoadBalancerPorts=[18080, 18081])
+    assert said(TWO) == ("OutOfService", "Instance registration is still in progress.")
+    assert call(elb, "DescribeLoadBalancers")["LoadBalancers"] == []
+    assert call(elb, "DescribeTargetGroups")["TargetGroups"] == []
+    call(classic, "DeleteLoadBalancer", LoadBalancerName="old")
+    assert call(classic, "DescribeLoadBalancers")["LoadBalancerDescriptions"] == []
     one.close()
     two.close()

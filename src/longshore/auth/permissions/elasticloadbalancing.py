@@ -25,6 +25,10 @@ def _new_group(asked: Asked) -> list[Resource]:
     return plain([_arn(asked, f"targetgroup/{named(asked, 'Name')[0]}/*")])
 
 
+def _classic(member: str) -> Find:
+    return lambda asked: plain([_arn(asked, f"loadbalancer/{name}") for name in named(asked, member)])
+
+
 def _prioritised(asked: Asked) -> list[Resource]:
     given: Any = asked.input.get("RulePriorities") or ()
     return plain([one["RuleArn"] for one in given if one.get("RuleArn")] or ["*"])
@@ -67,5 +71,27 @@ ELBV2: Final[Table] = _table(
         "RegisterTargets": _by("TargetGroupArn"),
         "RemoveTags": _by("ResourceArns"),
         "SetRulePriorities": _prioritised,
+    }
+)
+
+_ONE, _SEVERAL = _classic("LoadBalancerName"), _classic("LoadBalancerNames")
+
+#: Version 2012-06-01: Classic Load Balancers, which policies name without a kind.
+ELB: Final[Table] = _table(
+    {
+        "AddTags": _SEVERAL,
+        "ConfigureHealthCheck": _ONE,
+        "CreateLoadBalancer": _ONE,
+        "CreateLoadBalancerListeners": _ONE,
+        "DeleteLoadBalancer": _ONE,
+        "DeleteLoadBalancerListeners": _ONE,
+        "DeregisterInstancesFromLoadBalancer": _ONE,
+        "DescribeInstanceHealth": everything,
+        "DescribeLoadBalancerAttributes": everything,
+        "DescribeLoadBalancers": everything,
+        "DescribeTags": everything,
+        "ModifyLoadBalancerAttributes": _ONE,
+        "RegisterInstancesWithLoadBalancer": _ONE,
+        "RemoveTags": _SEVERAL,
     }
 )

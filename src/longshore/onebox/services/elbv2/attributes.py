@@ -45,6 +45,7 @@ BALANCER_ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "routing.http.xff_client_port.enabled": Attribute("false"),
         "routing.http.xff_header_processing.mode": Attribute("append"),
     },
+    "classic": {"idle_timeout.timeout_seconds": Attribute("60", _whole(1, 3600))},
     # It is an attribute of the listener there; here of all of them.
     "network": {**_EVERY_BALANCER, "idle_timeout.timeout_seconds": Attribute("350", _whole(60, 6000))},
 }

@@ -47,7 +47,7 @@ def create(ask: Ask, given: Input) -> Output:
             raise _duplicate()
     if len(own) >= _MOST:
         raise AwsError("TooManyListeners", f"A load balancer has at most {_MOST} listeners.")
-    _require_free(balancer["Address"], port)
+    require_free(balancer["Address"], port)
     rest = balancer_arn.partition(":loadbalancer/")[2]
     arn = ask.arn(f"listener/{rest}/{new_id()}")
     document = {
@@ -86,7 +86,7 @@ def modify(ask: Ask, given: Input) -> Output:
     if port != listener["Port"]:
         if any(one["Port"] == port for one in _of_balancer(ask, balancer_arn)):
             raise _duplicate()
-        _require_free(balancer["Address"], port)
+        require_free(balancer["Address"], port)
     if given.get("DefaultActions"):
         listener["DefaultActions"] = actions.checked(
             ask, given["DefaultActions"], balancer_arn=balancer_arn, protocol=protocol
@@ -119,7 +119,7 @@ def _duplicate() -> AwsError:
     return AwsError("DuplicateListener", "A listener already exists on this port for this load balancer")
 
 
-def _require_free(address: str, port: int) -> None:
+def require_free(address: str, port: int) -> None:
     """Raise an error that says what to do when nobody can listen there."""
     deadline = time.monotonic() + _LETS_GO
     while True:

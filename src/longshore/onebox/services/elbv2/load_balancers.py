@@ -25,7 +25,8 @@ from longshore.onebox.services.elbv2.rows import (
 )
 from longshore.wire.service import AwsError
 
-_SHORT = {"application": "app", "network": "net"}
+_SHORT = {"application": "app", "network": "net", "classic": "classic"}
+_OFFERED = ("application", "network")
 _MOST = 50
 
 
@@ -40,7 +41,7 @@ def create(ask: Ask, given: Input, zones: Mapping[str, str]) -> Output:
     check_name(name, "load balancer")
     if name.startswith("internal-"):
         raise errors.validation("A load balancer name cannot begin with 'internal-'.")
-    if kind not in _SHORT:
+    if kind not in _OFFERED:
         raise errors.not_configurable(f"Load balancers of type {kind} are not done here: application and network are.")
     refuse(given, "CustomerOwnedIpv4Pool", "EnablePrefixForIpv6SourceNat", "IpamPools")
     if (given.get("IpAddressType") or "ipv4") != "ipv4":
@@ -107,14 +108,14 @@ def _free_address(taken: set[str]) -> str:
 
 def describe(ask: Ask, given: Input) -> Output:
     arns, names = given.get("LoadBalancerArns") or (), given.get("Names") or ()
-    found = [one for one in ask.chosen(BALANCER, arns, names, named_by="LoadBalancerName") if not one.get("Classic")]
+    found = ask.chosen(BALANCER, arns, names, named_by="LoadBalancerName")
     return page(given, "LoadBalancers", [shown(one) for one in found], "LoadBalancerArn")
 
 
 def delete(ask: Ask, given: Input) -> Output:
     """Also its listeners and their rules; one that is not there is none the less gone."""
     arn = given["LoadBalancerArn"]
-    document = ask.tx.get(BALANCER, ask.owner, arn)
+    document = ask.find(BALANCER, arn)
     if document is not None:
         if _attributes(document)["deletion_protection.enabled"] == "true":
             raise errors.not_permitted(

@@ -24,6 +24,7 @@ _NOT_FOUND: dict[str, Callable[[Iterable[str]], AwsError]] = {
     LISTENER: errors.listeners_not_found,
     RULE: errors.rules_not_found,
     GROUP: errors.target_groups_not_found,
+    TARGETS: errors.target_groups_not_found,
 }
 #: Members of a document that no answer shows.
 _OURS = frozenset({"Address", "Attributes", "Tags", "Asked", "Forwards", "DefaultRuleArn", "Classic"})
@@ -43,20 +44,30 @@ class Ask:
     owner: Owner
     #: Epoch seconds.
     now: float
+    #: Whether it is about Classic Load Balancers. These are kept beside the others, and neither sees the other.
+    is_classic: bool = False
+
+    def find(self, kind: str, arn: str) -> Document | None:
+        found = self.tx.get(kind, self.owner, arn)
+        return found if found is not None and (kind == TARGETS or self._is_ours(found)) else None
 
     def require(self, kind: str, arn: str) -> Document:
         """A document; raises the error of its kind when there is none."""
-        found = self.tx.get(kind, self.owner, arn)
+        found = self.find(kind, arn)
         if found is None:
             raise _NOT_FOUND[kind]([arn])
         return found
 
     def all(self, kind: str) -> dict[str, Document]:
         """The owner's documents of a kind, by ARN."""
-        return self.tx.all(kind, self.owner)
+        return {arn: one for arn, one in self.tx.all(kind, self.owner).items() if self._is_ours(one)}
 
     def put(self, kind: str, arn: str, document: Document) -> None:
-        self.tx.put(kind, self.owner, arn, document)
+        mark = {"Classic": True} if self.is_classic and kind != TARGETS else {}
+        self.tx.put(kind, self.owner, arn, document | mark)
+
+    def _is_ours(self, document: Document) -> bool:
+        return document.get("Classic", False) is self.is_classic
 
     def delete(self, kind: str, arn: str) -> None:
         self.tx.delete(kind, self.owner, arn)

@@ -10,6 +10,7 @@ from typing import Any
 
 from longshore import models
 from longshore.onebox.machinery.proxy import Proxy, ProxyError
+from longshore.onebox.machinery.proxy.health import EndpointState, Place
 from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.elbv2 import listeners, load_balancers, rules, tags, target_groups, targets
 from longshore.onebox.services.elbv2.actions import balancers_of_groups
@@ -31,7 +32,7 @@ class Elbv2:
     def __init__(self, records: Records, directory: Path, instances: Instances, *, now: Callable[[], float]) -> None:
         """`directory` is the proxy's."""
         self._records = records
-        self._instances = instances
+        self.instances = instances
         self._now = now
         self._proxy = Proxy(directory)
         self._reconciler = Reconciler(records, self._proxy, instances, now=now)
@@ -48,10 +49,10 @@ class Elbv2:
             "RegisterTargets",
         }
         handlers = {
-            **{name: _handler(partial(self._do, one, changes=name in changes)) for name, one in operations.items()},
-            "CreateLoadBalancer": _handler(self._create),
-            "RegisterTargets": _handler(self._register),
-            "DescribeTargetHealth": _handler(self._health),
+            **{name: handler(partial(self.do, one, changes=name in changes)) for name, one in operations.items()},
+            "CreateLoadBalancer": handler(self._create),
+            "RegisterTargets": handler(self._register),
+            "DescribeTargetHealth": handler(self._health),
         }
         self.service = Service(
             model=models.load_later("elbv2"),
@@ -79,7 +80,7 @@ class Elbv2:
 
     def deregister(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
         """Have it send them nothing new; they are drained meanwhile. Raises AwsError."""
-        self._do(_deregister, owner, _input(target_group, identifiers))
+        self.do(_deregister, owner, _input(target_group, identifiers))
 
     def health(self, owner: Owner, target_group: str) -> Mapping[str, str] | None:
         """How each target is, in the words of DescribeTargetHealth; None where there is no such group.
@@ -94,27 +95,31 @@ class Elbv2:
             return None
         return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in described}
 
-    def _do(self, operation: Operation, owner: Owner, given: Input, *, changes: bool = True) -> Output:
+    def do(
+        self, operation: Operation, owner: Owner, given: Input, *, changes: bool = True, is_classic: bool = False
+    ) -> Output:
+        """Carry an operation out, and have the proxy heard of what it changed."""
         with self._records.transaction() as tx:
-            answer = operation(Ask(tx=tx, owner=owner, now=self._now()), given)
+            answer = operation(Ask(tx=tx, owner=owner, now=self._now(), is_classic=is_classic), given)
         if changes:
             self._reconciler.settle(_SETTLE_SECONDS)
         return answer
 
     def _create(self, owner: Owner, given: Input) -> Output:
-        zones = {one: self._zone(owner, one) for one in load_balancers.subnets_of(given)}
-        return self._do(partial(load_balancers.create, zones=zones), owner, given)
+        zones = self.zones(owner, load_balancers.subnets_of(given))
+        return self.do(partial(load_balancers.create, zones=zones), owner, given)
 
-    def _zone(self, owner: Owner, subnet: str) -> str:
+    def zones(self, owner: Owner, subnets: Sequence[str]) -> Mapping[str, str]:
+        """The zones of subnets; raises AwsError for one that is not there."""
         try:
-            return self._instances.zone_of_subnet(owner, subnet)
+            return {one: self.instances.zone_of_subnet(owner, one) for one in subnets}
         except AwsError as error:
             raise AwsError("SubnetNotFound", error.message) from None
 
     def _register(self, owner: Owner, given: Input) -> Output:
         named = targets.instances_in(given["Targets"])
-        running = self._instances.running(owner, named) if named else {}
-        return self._do(partial(targets.register, running=running), owner, given)
+        running = self.instances.running(owner, named) if named else {}
+        return self.do(partial(targets.register, running=running), owner, given)
 
     def _health(self, owner: Owner, given: Input) -> Output:
         arn = given["TargetGroupArn"]
@@ -123,21 +128,26 @@ class Elbv2:
             group, registered = ask.require(GROUP, arn), ask.require(TARGETS, arn)
             is_in_use = arn in balancers_of_groups(ask)
         named = targets.instances_in(registered.values())
-        try:
-            states = self._proxy.states([short(arn)]) if is_in_use and registered else {}
-        except ProxyError as error:
-            raise AwsError("HealthUnavailable", f"{error} Try again.", 500) from None
         return targets.health(
             group,
             registered,
             given.get("Targets") or [],
             is_in_use=is_in_use,
-            running=self._instances.running(owner, named) if named else {},
-            states=states,
+            running=self.instances.running(owner, named) if named else {},
+            states=self.states([arn]) if is_in_use and registered else {},
         )
 
+    def states(self, groups: Sequence[str]) -> Mapping[Place, EndpointState]:
+        """How the targets of these groups are; raises AwsError when the proxy does not say it."""
+        try:
+            return self._proxy.states([short(arn) for arn in groups])
+        except ProxyError as error:
+            raise AwsError("HealthUnavailable", f"{error} Try again.", 500) from None
 
-def _handler(do: Callable[[Owner, Input], Output]) -> Handler:
+
+def handler(do: Callable[[Owner, Input], Output]) -> Handler:
+    """A handler that does it in a thread."""
+
     async def handle(call: Call, given: Input) -> Output:
         return await asyncio.to_thread(do, Owner(call.caller.account, call.caller.region), given)
 

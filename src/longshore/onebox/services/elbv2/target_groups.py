@@ -107,7 +107,7 @@ def describe(ask: Ask, given: Input) -> Output:
     if balancer:
         ask.require(BALANCER, balancer)
         found = [one for one in found if balancer in users.get(one["TargetGroupArn"], ())]
-    groups = [_with_users(one, users) for one in found if not one.get("Classic")]
+    groups = [_with_users(one, users) for one in found]
     return page(given, "TargetGroups", groups, "TargetGroupArn")
 
 
