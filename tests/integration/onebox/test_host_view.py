@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -66,6 +67,16 @@ def test_files_stay_and_processes_do_not(host: HostView) -> None:
     assert not [one for one in psutil.process_iter(["cmdline"]) if "31536001" in (one.info["cmdline"] or [])]
     host.start()
     assert said(host, "cat /var/lib/file") == "kept\n"
+
+
+def test_started_twice_at_once_it_is_one(host: HostView) -> None:
+    with ThreadPoolExecutor(4) as several:
+        for started in [several.submit(host.start) for _ in range(4)]:
+            started.result()
+    first = host.process_id()
+    assert first is not None
+    started_in = [one for one in psutil.process_iter(["name", "cwd"]) if one.info["cwd"] == str(host.directory)]
+    assert [one.info["name"] for one in started_in].count("unshare") == 1
 
 
 def test_programs_are_asked_to_end_before_they_are_killed(host: HostView) -> None:

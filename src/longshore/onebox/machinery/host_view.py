@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import secrets
 import selectors
 import shlex
 import shutil
@@ -29,7 +30,7 @@ from pathlib import Path
 from longshore.onebox.machinery import peers
 
 #: What `start` and `command` call; all of util-linux but the shell.
-_TOOLS = ("sh", "unshare", "nsenter", "mount", "umount", "pivot_root")
+_TOOLS = ("sh", "unshare", "nsenter", "mount", "umount", "pivot_root", "flock")
 #: Where those are that a user who is not root may not have in the path.
 _MORE_PATH = "/usr/sbin:/sbin"
 #: These are the kernel's and are mounted, not overlaid.
@@ -42,11 +43,14 @@ _WRITTEN_TO = ("usr/local/bin", "var/cache", "var/lib", "var/log", "var/spool", 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 
-#: Runs as the first process of a host, in the host's own directory. It writes down who it is before anything else, as
-#: `remember` does, so that it is found whatever happens to whoever started it. It reaps what daemons leave behind, as
-#: every first process must: a stopped daemon would otherwise stay visible to `kill -0` for ever.
+#: Runs as the first process of a host, in the host's own directory. It holds a lock while it runs, so that a host that
+#: is started twice is one. It writes down who it is before anything else, as `remember` does: so it is found whatever
+#: happens to whoever started it. It reaps what daemons leave behind, as every first process must: a stopped daemon
+#: would otherwise stay visible to `kill -0` for ever.
 _INIT = """
 set -e
+exec 9>lock
+flock -n 9 || {{ echo taken; exit 1; }}
 read -r pid rest </proc/self/stat
 set -- $rest
 echo "$pid ${{21}}" >process
@@ -66,7 +70,7 @@ echo up
 exec >/dev/null 2>&1
 {boot}
 trap 'exit 0' TERM
-sleep 2147483647 &
+sleep 2147483647 9>&- &
 while kill -0 $!; do wait $! || true; done
 """
 
@@ -101,9 +105,12 @@ class HostView:
         if self.process_id() is not None:
             return
         self._lay_out()
-        boot = f"env -i {shlex.join(self.boot)} </dev/null &" if self.boot else ""
+        boot = f"env -i {shlex.join(self.boot)} </dev/null 9>&- &" if self.boot else ""
         script = _INIT.format(mounts="\n".join(self._mounts()), name=shlex.quote(self.name), boot=boot)
-        (self.directory / "start.sh").write_text(script)
+        # Beside it, then in its place: another shell may be reading it.
+        fresh = self.directory / f"start.{secrets.token_hex(8)}"
+        fresh.write_text(script)
+        fresh.rename(self.directory / "start.sh")
         with (self.directory / "start.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - util-linux and our own script
                 # The shell ends at once: a host is nobody's child here, so nobody has to wait for its end.
@@ -118,11 +125,21 @@ class HostView:
             )
         with process:
             said = _first_line(process, _START_SECONDS)
-            if said != "up":
+            if said == "taken":
+                # Somebody, such as a server that was killed, started it a moment before.
+                self._wait_for_other()
+            elif said != "up":
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 reason = (self.directory / "start.log").read_text(errors="replace").strip()
                 raise HostViewError(f"the host {self.name} does not start: {reason or 'it did not say why'}")
+
+    def _wait_for_other(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while self.process_id() is None:
+            if time.monotonic() > deadline:
+                raise HostViewError(f"the host {self.name} is being started by somebody else, and does not start")
+            time.sleep(0.02)
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside; the host must be running.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from longshore.onebox.machinery.host_view import HostView, HostViewError, why_not
+from longshore.onebox.machinery.host_view import HostView, HostViewError, this_program, why_not
 from longshore.onebox.machinery.metadata_server import PORT, AddressTakenError, MetadataServer
 from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.ec2 import images, metadata, rows
@@ -71,6 +71,7 @@ class RealHosts:
         self._roles = roles
         self._plane = plane
         self._hidden = hidden
+        self._programs = this_program()
         self._now = now
         self._metadata = MetadataServer()
         self._attended: set[str] = set()
@@ -160,6 +161,7 @@ class RealHosts:
         return HostView(
             directory=self._directory / "instances" / instance.id,
             name=instance.private_dns_name,
+            shared=self._programs,
             hidden=(self._hidden,),
             boot=("sh", f"{_RUN}/boot"),
         )

@@ -7,8 +7,8 @@ after it. Whatever a killed server leaves half done, the next one's look goes on
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
@@ -24,6 +24,8 @@ log = structlog.stdlib.get_logger()
 _LOOK_EVERY = 1.0
 #: Hosts that are started or ended at a time.
 _AT_ONCE = 4
+#: Seconds that a server which stops waits for what is under way.
+_PATIENCE = 5.0
 #: Seconds a terminated instance is shown.
 _SHOWN_AFTER_END = 3600.0
 
@@ -76,7 +78,7 @@ class Keeper:
         self._is_stopping = False
         self._busy: set[str] = set()
         self._thread: threading.Thread | None = None
-        self._workers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ec2-hosts")
+        self._workers: list[threading.Thread] = []
         self._trial = threading.Lock()
         self._reason: str | None = None
         self._is_tried = False
@@ -95,12 +97,15 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more, after what is under way; the hosts go on running."""
+        """Look no more, after what is under way, if that ends soon; the hosts go on running."""
         self._is_stopping = True
         self._news.set()
         if self._thread is not None:
             self._thread.join()
-        self._workers.shutdown(wait=True)
+        deadline = time.monotonic() + _PATIENCE
+        # What takes longer, such as copying an image, is begun again by the next server.
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
         self._hosts.stop()
 
     def changed(self, owner: Owner, instances: Sequence[Instance]) -> None:
@@ -126,12 +131,17 @@ class Keeper:
 
     def _look(self) -> bool:
         """One look at every instance; whether there is none."""
+        self._workers = [worker for worker in self._workers if worker.is_alive()]
         with self._records.transaction() as tx:
             everyones = rows.everyones(tx)
         for owner, instance in everyones:
+            if len(self._busy) == _AT_ONCE:
+                break
             if instance.id not in self._busy and self._needs_work(instance):
                 self._busy.add(instance.id)
-                self._workers.submit(self._work, owner, instance)
+                worker = threading.Thread(target=self._work, args=(owner, instance), name=instance.id, daemon=True)
+                self._workers.append(worker)
+                worker.start()
         return not everyones
 
     def _needs_work(self, instance: Instance) -> bool:
