@@ -110,7 +110,7 @@ def test_a_plan_for_people(shared_plane: ControlPlane, hosts_of: Hosts, shop_of:
 
 
 def test_a_plan_tells_of_alarms_that_cannot_be_read(shared_plane: ControlPlane, shop_of: Shops) -> None:
-    """This server has nowhere to look for alarms: a deployment would be stopped."""
+    """Nobody knows its alarm: a deployment would be stopped."""
     shop = shop_of(shared_plane, [])
     watching = {"enabled": True, "alarms": [{"name": "errors"}]}
     shop.deploy.update_deployment_group(
@@ -119,4 +119,4 @@ def test_a_plan_tells_of_alarms_that_cannot_be_read(shared_plane: ControlPlane, 
     made = plan(shared_plane, shop, shop.push(Revision()), code=1)
     assert codes(made)["ALARM_UNREADABLE"]
     assert made["alarmConfiguration"]["alarms"] == [{"name": "errors"}]
-    assert any("--alarms" in problem["message"] for problem in made["problems"])
+    assert any("no alarm of this name: errors" in problem["message"] for problem in made["problems"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from longshore.domain.auto_scaling import AutoScalingGroup, HookResult, LifecycleHook, Member, Transition
 from longshore.providers.autoscaling_copy import AutoScalingCopy
-from longshore.providers.ports import Access, NoAutoScalingGroupError
+from longshore.providers.ports import Access, NoAutoScalingGroupError, TransientError
 from longshore.providers.service_roles import RefusedError, ServiceRoles
 
 #: Groups named in one call.
@@ -111,7 +111,13 @@ class Ec2AutoScaling:
 
     def delete(self, access: Access, group: str) -> None:
         """See `ports.AutoScalingGroups`."""
-        self._is_done(access, "delete_auto_scaling_group", AutoScalingGroupName=group, ForceDelete=True)
+        try:
+            self._is_done(access, "delete_auto_scaling_group", AutoScalingGroupName=group, ForceDelete=True)
+        except TransientError:
+            # A group that goes already is refused like one that something else happens to.
+            known = self.describe(access, [group]).get(group)
+            if known is not None and not known.is_being_deleted:
+                raise
 
     def _call(self, access: Access, operation: str, **asked: Any) -> Any:
         try:

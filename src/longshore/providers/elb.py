@@ -152,7 +152,12 @@ class _Classic:
 
     def _on(self, access: Access, balancer: Balancer, operation: str, ids: list[str] | None = None) -> Any:
         asked = {} if ids is None else {"Instances": [{"InstanceId": one} for one in ids]}
-        return self._roles.call(access, "elb", operation, LoadBalancerName=balancer.name, **asked)
+        try:
+            return self._roles.call(access, "elb", operation, LoadBalancerName=balancer.name, **asked)
+        except RefusedError as error:
+            if error.is_not_done:
+                raise NoBalancerError("there are no Classic Load Balancers here; name a target group") from error
+            raise
 
 
 def _in_parts(ids: list[str], act: Callable[[list[str]], None]) -> dict[str, str]:

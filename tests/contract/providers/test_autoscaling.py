@@ -10,6 +10,9 @@ from longshore.providers.ports import NotThereError, PermanentError
 from tests.acceptance.world import wait_until
 from tests.contract.providers.places import REGION, Place
 
+#: Each test in every AWS.
+pytestmark = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
+
 HOOK = LifecycleHook(
     name="CodeDeploy-managed-automatic-launch-deployment-hook-web-1",
     transition=Transition.LAUNCHING,

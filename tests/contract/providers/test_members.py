@@ -13,6 +13,9 @@ from tests.acceptance.world import wait_until
 from tests.contract.providers.places import REGION, Place
 from tests.contract.providers.test_autoscaling import make
 
+#: Each test in every AWS.
+pytestmark = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
+
 BLUE = [[TagFilter(key="colour", value="blue")]]
 
 
