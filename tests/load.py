@@ -9,7 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from longshore.onebox.machinery.proxy.envoy import Envoy
 
 
 def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
@@ -18,6 +21,15 @@ def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def ending_proxy(data_dir: Path) -> Iterator[None]:
+    """End the proxy of a server's load balancers when the block is left: it outlives the server, not the test."""
+    try:
+        yield
+    finally:
+        Envoy(data_dir / "onebox" / "proxy").stop()
 
 
 class _Loop:

@@ -29,6 +29,7 @@ from longshore.store.database import Store, sqlite_url
 from longshore.store.wakeup import Wakeup
 from tests import instances
 from tests.acceptance.world import ACCOUNT, ControlPlane, wait_until
+from tests.load import ending_proxy
 
 REGION = "eu-central-1"
 TRUST: dict[str, Any] = {
@@ -124,7 +125,7 @@ def onebox() -> Iterator[Place]:
             assert not os.environ.get("CI"), reason
             pytest.skip(reason)
         plane = ControlPlane(Path(folder))
-        with instances.ending(plane.data_dir):
+        with instances.ending(plane.data_dir), ending_proxy(plane.data_dir):
             plane.start()
             try:
                 access_key_id, secret_access_key = plane.owner

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
 
 Balance = Callable[[Place], Balancer]
 
+#: Each test in every AWS.
+EVERYWHERE = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
+
 
 def target_group(place: Place, name: str = "shop") -> Balancer:
     """A target group that a load balancer forwards to."""
@@ -43,6 +46,7 @@ def classic(place: Place, name: str = "shop") -> Balancer:
     return Balancer(kind=BalancerKind.CLASSIC, name=name)
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("balance", [target_group, classic])
 def test_a_host_goes_in_and_out(place: Place, balance: Balance) -> None:
     balancers, balancer = ElasticLoadBalancing(place.roles), balance(place)
@@ -63,12 +67,14 @@ def test_a_host_goes_in_and_out(place: Place, balance: Balance) -> None:
     balancers.deregister(place.access, balancer, ["i-0123456789abcdef0"])
 
 
+@EVERYWHERE
 @pytest.mark.parametrize("kind", list(BalancerKind))
 def test_a_balancer_that_is_not_there(place: Place, kind: BalancerKind) -> None:
     with pytest.raises(NotThereError):
         ElasticLoadBalancing(place.roles).backends(place.access, Balancer(kind=kind, name="nobody"))
 
 
+@EVERYWHERE
 def test_one_that_cannot_be_registered_holds_no_other_up(place: Place) -> None:
     balancers, balancer = ElasticLoadBalancing(place.roles), target_group(place)
     *good, bad = place.launch(5)
@@ -86,6 +92,7 @@ def test_one_that_cannot_be_registered_holds_no_other_up(place: Place) -> None:
     assert set(balancers.backends(place.access, balancer)) == set(good)
 
 
+@EVERYWHERE
 def test_a_target_group_that_was_made_anew_is_found(place: Place) -> None:
     balancers, balancer = ElasticLoadBalancing(place.roles), target_group(place)
     (host,) = place.launch(1)
@@ -102,9 +109,9 @@ def test_a_target_group_that_was_made_anew_is_found(place: Place) -> None:
     assert set(balancers.backends(place.access, replace(balancer))) == {host}
 
 
+# moto knows one port a host.
+@pytest.mark.parametrize("place", ["onebox"], indirect=True)
 def test_hosts_at_several_ports_go_out_at_all_of_them(place: Place) -> None:
-    if place.name == "moto":
-        pytest.skip("moto knows one port a host")
     balancers, balancer = ElasticLoadBalancing(place.roles), target_group(place)
     (host,) = place.launch(1)
     (group,) = place.owner("elbv2").describe_target_groups(Names=["shop"])["TargetGroups"]

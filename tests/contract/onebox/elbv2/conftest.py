@@ -11,25 +11,19 @@ from typing import Any
 
 import pytest
 
-from longshore.onebox.machinery.proxy.envoy import Envoy
 from tests.acceptance.world import ControlPlane
-from tests.load import Backend, until
+from tests.load import Backend, ending_proxy, until
 
 _NUMBERS = itertools.count(1)
-
-
-def end_proxy(plane: ControlPlane) -> None:
-    """It outlives its server; a test must not leave it."""
-    Envoy(plane.data_dir / "onebox" / "proxy").stop()
 
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     plane = ControlPlane(tmp_path_factory.mktemp("elbv2"))
-    plane.start()
-    yield plane
-    plane.stop()
-    end_proxy(plane)
+    with ending_proxy(plane.data_dir):
+        plane.start()
+        yield plane
+        plane.stop()
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.onebox.elbv2.conftest import ask, end_proxy, make_shop, new_group
+from tests.contract.onebox.elbv2.conftest import ask, make_shop, new_group
 from tests.contract.onebox.test_ec2 import Cloud, cloud_in
-from tests.load import load, until
+from tests.load import ending_proxy, load, until
 
 #: A web server on the instance's own address, which answers with the instance's name.
 SERVE = """#!/bin/sh
@@ -21,9 +21,8 @@ exec python3 -m http.server --bind $(hostname -i) --protocol HTTP/1.1 {port}
 
 @pytest.fixture
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud_in(tmp_path_factory.mktemp("balanced")) as made:
+    with cloud_in(tmp_path_factory.mktemp("balanced")) as made, ending_proxy(made.plane.data_dir):
         yield made
-        end_proxy(made.plane)
 
 
 def test_instances_go_in_serve_stop_and_end(cloud: Cloud) -> None:

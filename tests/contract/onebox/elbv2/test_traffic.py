@@ -15,8 +15,8 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.exceptions import HTTPClientError
 
 from tests.acceptance.world import ControlPlane
-from tests.contract.onebox.elbv2.conftest import Backends, Shop, ask, end_proxy, make_shop, new_group
-from tests.load import Backend, load, until
+from tests.contract.onebox.elbv2.conftest import Backends, Shop, ask, make_shop, new_group
+from tests.load import Backend, ending_proxy, load, until
 
 
 def test_a_target_goes_in_serves_and_goes_out(shop: Shop, backends: Backends) -> None:
@@ -277,10 +277,10 @@ def test_connections_of_tcp(elb: Any, new_name: Callable[[], str], backends: Bac
 def own_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     """One that a test may kill."""
     plane = ControlPlane(tmp_path)
-    plane.start()
-    yield plane
-    plane.kill()
-    end_proxy(plane)
+    with ending_proxy(plane.data_dir):
+        plane.start()
+        yield plane
+        plane.kill()
 
 
 def change_until_it_is_gone(shop: Shop) -> None:
