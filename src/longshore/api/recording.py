@@ -44,7 +44,7 @@ def change(done: Answered) -> Entry:
         request_id=done.request_id,
         service=done.service,
         operation=done.operation,
-        resources=resources_in(done.given),
+        resources=resources_in(done.given, done.output),
     )
 
 

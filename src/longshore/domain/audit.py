@@ -148,7 +148,8 @@ def verified(records: Iterable[Record], head: Head) -> Iterator[Record]:
 def resources_in(*members: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """What a call's input and output name: members called …Name, …Arn or …Id, and a revision's place.
 
-    Only texts are taken, from structures and from lists of names, each cut to 256 characters and 100 of them at most.
+    Only texts are taken, from structures, lists of them, and lists of names, each cut to 256 characters and 100 of them
+    at most.
     """
     found: dict[tuple[str, str], None] = {}
     for each in members:
@@ -165,6 +166,9 @@ def _names(members: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in members.items():
         if isinstance(value, Mapping):
             yield from _names(value)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for one in value:
+                yield from _names(one)
         elif name.lower().endswith(_NAMING) or name in _REVISION:
             if isinstance(value, str):
                 yield name, value

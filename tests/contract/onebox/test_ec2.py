@@ -166,6 +166,9 @@ def test_instances_live_their_life(cloud: Cloud) -> None:
     cloud.ec2.reboot_instances(InstanceIds=[one])
     wait_until("it is rebooted", lambda: cloud.host(one).process_id() not in (before, None))
 
+    (record,) = cloud.plane.client("longshore").list_audit_records(resource=one)["records"][:1]
+    assert record["operation"] == "RunInstances"
+
     cloud.ec2.terminate_instances(InstanceIds=ids)
     gone = [cloud.wait(i, "terminated") for i in ids]
     assert "PrivateIpAddress" not in gone[0]

@@ -30,7 +30,7 @@ _TOKEN = "x-aws-ec2-metadata-token"  # noqa: S105 - a header
 _TTL = "x-aws-ec2-metadata-token-ttl-seconds"
 
 #: What stands at a path, or None; called for every answer.
-Answers = Callable[[str], str | None]
+Answers = Callable[[str], str | bytes | None]
 
 
 class AddressTakenError(Exception):
@@ -188,8 +188,8 @@ class _Exchange(BaseHTTPRequestHandler):
     def _is_own(self) -> bool:
         return self.server.is_own(self.client_address, self.connection.getsockname())
 
-    def _answer(self, status: int, said: str = "", headers: Mapping[str, str] | None = None) -> None:
-        body = said.encode()
+    def _answer(self, status: int, said: str | bytes = "", headers: Mapping[str, str] | None = None) -> None:
+        body = said.encode() if isinstance(said, str) else said
         self.send_response(status)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))

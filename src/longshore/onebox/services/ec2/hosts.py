@@ -229,7 +229,7 @@ class RealHosts:
             longshore=shlex.quote(str(programs / "longshore")),
         )
 
-    def _answer(self, owner: Owner, instance_id: str, path: str) -> str | None:
+    def _answer(self, owner: Owner, instance_id: str, path: str) -> str | bytes | None:
         with self._records.transaction() as tx:
             instance = rows.instance(tx, owner, instance_id)
             if instance is None:

@@ -17,8 +17,8 @@ from longshore.onebox.services.ec2.images import architecture
 from longshore.onebox.services.ec2.ports import Profile, RoleCredentials
 from longshore.onebox.services.ec2.values import Instance
 
-#: A path, and what stands there: a text, or what makes it when it is asked for.
-Paths = Mapping[str, str | Callable[[], str]]
+#: What stands at a path, or what makes it when it is asked for.
+Text = str | bytes | Callable[[], str]
 
 _VERSION = re.compile("/(?:latest|[0-9]{4}-[0-9]{2}-[0-9]{2}|1[.]0)(?=/|$)")
 
@@ -30,9 +30,9 @@ def paths(
     groups: tuple[str, ...],
     profile: Profile | None,
     credentials: Callable[[], str],
-) -> dict[str, str | Callable[[], str]]:
+) -> dict[str, Text]:
     """Everything that this instance may ask for."""
-    found: dict[str, str | Callable[[], str]] = {
+    found: dict[str, Text] = {
         "dynamic/instance-identity/document": _document(owner, instance),
         "meta-data/ami-id": instance.image,
         "meta-data/ami-launch-index": str(instance.index),
@@ -64,18 +64,18 @@ def paths(
     if instance.metadata_has_tags:
         found |= {f"meta-data/tags/instance/{key}": value for key, value in instance.tags.items()}
     if instance.user_data is not None:
-        found["user-data"] = base64.b64decode(instance.user_data).decode("utf-8", "replace")
+        found["user-data"] = base64.b64decode(instance.user_data)
     return found
 
 
-def at(known: Paths, path: str) -> str | None:
+def at(known: Mapping[str, Text], path: str) -> str | bytes | None:
     """What stands at a path: a text, or the names below it, a line each; None for nothing."""
     version = _VERSION.match(path)
     if version is None:
         return None
     wanted = path[version.end() :].strip("/")
     if (said := known.get(wanted)) is not None:
-        return said if isinstance(said, str) else said()
+        return said() if callable(said) else said
     below = f"{wanted}/" if wanted else ""
     names: dict[str, None] = {}
     for one in known:
