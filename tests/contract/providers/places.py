@@ -20,7 +20,6 @@ from moto.server import ThreadedMotoServer
 
 from longshore.domain.ids import Scope
 from longshore.onebox.machinery.host_view import why_not
-from longshore.onebox.machinery.proxy.envoy import Envoy
 from longshore.providers.clients import Clients
 from longshore.providers.ports import Access
 from longshore.providers.service_roles import ServiceRoles
@@ -144,7 +143,6 @@ def onebox() -> Iterator[Place]:
                 )
             finally:
                 plane.stop()
-                Envoy(plane.data_dir / "onebox" / "proxy").stop()
 
 
 def service_key(data_dir: Path, account: str) -> tuple[str, str]:

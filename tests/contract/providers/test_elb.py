@@ -13,9 +13,6 @@ from longshore.providers.ports import NotThereError
 from tests.acceptance.world import wait_until
 from tests.contract.providers.places import Place
 
-#: Each test in every AWS.
-pytestmark = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
-
 Balance = Callable[[Place], Balancer]
 
 #: Each test in every AWS.
