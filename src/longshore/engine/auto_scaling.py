@@ -33,7 +33,7 @@ log = structlog.get_logger()
 #: How often is looked, seconds: a launched instance waits this long before anything happens.
 _LOOK_EVERY = 3.0
 #: How long the one that looks may be silent before another takes over, seconds.
-_LEASE = 60.0
+_LEASE = 30.0
 _PAUSE_AFTER_ERROR = 5.0
 _NAME = "auto-scaling"
 #: What a member is doing that a hook holds up.

@@ -34,7 +34,7 @@ from longshore.server.probes import Readiness, pages
 from longshore.server.refusals import Refusals
 from longshore.server.settings import Settings
 from longshore.store import deployments as deployment_rows
-from longshore.store import server_secrets
+from longshore.store import leases, server_secrets
 from longshore.store.access_keys import AccessKey
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.deployments import drop_leases
@@ -83,6 +83,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     if settings.database_url is None:
         # Nobody else is here: whoever held a lease is dead.
         store.write(lambda tx: drop_leases(tx, now))
+        store.write(leases.drop_all)
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))
     page_secret = store.write(lambda tx: server_secrets.get_or_make(tx, "page-tokens", lambda: secrets.token_hex(32)))

@@ -18,6 +18,11 @@ def take(tx: Transaction, name: str, owner: str, *, now: float, seconds: float) 
     return True
 
 
+def drop_all(tx: Transaction) -> None:
+    """Let whoever asks have any. The caller knows that nobody else uses this database."""
+    tx.hot("DELETE FROM leases")
+
+
 def give_up(tx: Transaction, name: str, owner: str) -> None:
     """Let the next who asks have it, if it is still this owner's."""
     tx.hot("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))

@@ -316,7 +316,7 @@ def test_two_servers_make_one_deployment_and_either_goes_on(ready: Fleet) -> Non
     # The one that looked is gone without a word.
     ready.sweeper.sweep()
     assert ready.scaling.answers == []
-    ready.now += 61
+    ready.now += 31
     ready.sweeper.sweep()
     assert [one[2] for one in ready.scaling.answers] == [HookResult.CONTINUE]
 
