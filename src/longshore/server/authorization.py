@@ -77,16 +77,20 @@ class Authorizer:
         elif key.kind is not PrincipalKind.ROOT or key.session_policies is not None:
             await self._store.peek(lambda tx: _require(tx, key, call, asked))
 
-    async def require_pass(self, call: Call, role_arn: str) -> None:
-        """Raise AccessDeniedException unless the caller may give a role to an instance: it could use it by that."""
+    async def require(
+        self, call: Call, action: str, resource: str, more: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """Raise AccessDeniedException unless the caller may do this as well, for what the call comes to mean.
+
+        `more` are condition keys, in lower case.
+        """
         key = await self._keys.find_soon(call.caller.access_key_id, self._now())
         if key is None:
             raise _denied(f"User: {call.caller.arn} is not authorized: its key is gone.")
         request = _keys(key, call, {}, dict)
-        passed = {"iam:passedtoservice": ["ec2.amazonaws.com"]}
-        reason = why_not(key, "iam:PassRole", role_arn, lambda name: passed.get(name.lower()) or request(name))
+        reason = why_not(key, action, resource, lambda name: (more or {}).get(name.lower()) or request(name))
         if reason is not None:
-            raise _denied(not_authorized(key, "iam:PassRole", role_arn, reason))
+            raise _denied(not_authorized(key, action, resource, reason))
 
     def _require_host(self, key: Key, call: Call, action: str) -> None:
         """A host's work needs no Allow; the account's owner and the control plane are no hosts."""

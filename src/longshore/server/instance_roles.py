@@ -43,10 +43,13 @@ class InstanceRoles:
         """Lock out whoever holds keys of this instance."""
         self._store.write(lambda tx: access_keys.end_sessions_named(tx, owner.account, _KIND, instance_id))
 
-    async def require_pass(self, call: Call, role_arn: str) -> None:
-        """Raise UnauthorizedOperation unless the caller may give this role to an instance."""
+    async def require_may_launch(self, call: Call, role_arn: str | None) -> None:
+        """Raise UnauthorizedOperation unless the caller may run instances, and give them this role."""
         try:
-            await self._authorizer.require_pass(call, role_arn)
+            await self._authorizer.require(call, "ec2:RunInstances", "*")
+            if role_arn is not None:
+                # Who may give a role to an instance could use it by that.
+                await self._authorizer.require(call, "iam:PassRole", role_arn, {"iam:passedtoservice": [_EC2]})
         except AwsError as refused:
             raise AwsError(
                 "UnauthorizedOperation", f"You are not authorized to perform this operation. {refused.message}", 403

@@ -497,6 +497,18 @@ def test_who_may_not_pass_a_role_gives_it_to_no_instance(cloud: Cloud, web_profi
         ec2.describe_instances()
     cloud.ec2.terminate_instances(InstanceIds=[one["InstanceId"] for one in (*without, *with_role)])
 
+    # Nor by way of a group that launches them.
+    scaling = cloud.plane.client("autoscaling", keys=(key["AccessKeyId"], key["SecretAccessKey"]))
+    group = {"AutoScalingGroupName": "empty", "MinSize": 0, "MaxSize": 0, "AvailabilityZones": [f"{REGION}a"]}
+    template = {"LaunchTemplate": {"LaunchTemplateName": "with-role"}}
+    for missing in ("iam:PassRole", "ec2:RunInstances"):
+        allow("autoscaling:*", *({"iam:PassRole", "ec2:RunInstances"} - {missing}))
+        with refused("AccessDenied"):
+            scaling.create_auto_scaling_group(**group, **template)
+    allow("autoscaling:*", "iam:PassRole", "ec2:RunInstances")
+    scaling.create_auto_scaling_group(**group, **template)
+    scaling.delete_auto_scaling_group(AutoScalingGroupName="empty")
+
 
 def test_a_host_that_ends_by_itself_is_seen(cloud: Cloud) -> None:
     (stops,) = cloud.run()

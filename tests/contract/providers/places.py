@@ -116,6 +116,11 @@ def moto() -> Iterator[Place]:
         server.stop()
 
 
+def allowing(*actions: str) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 @contextmanager
 def onebox() -> Iterator[Place]:
     """Our own server: hosts of this machine."""
@@ -128,8 +133,12 @@ def onebox() -> Iterator[Place]:
             plane.start()
             try:
                 access_key_id, secret_access_key = plane.owner
-                role = service_role(
-                    plane.client("iam"), "codedeploy", "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
+                iam = plane.client("iam")
+                role = service_role(iam, "codedeploy", "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole")
+                # For groups with launch templates the managed policy is not enough, as on AWS.
+                launches = ["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"]
+                iam.put_role_policy(
+                    RoleName="codedeploy", PolicyName="launches", PolicyDocument=json.dumps(allowing(*launches))
                 )
                 yield Place(
                     name="onebox",

@@ -98,15 +98,14 @@ class Ec2:
         self._keeper.listeners.append(listener)
 
     async def require_may_launch(self, call: Call, asked: Mapping[str, Any]) -> None:
-        """Raise UnauthorizedOperation unless the caller may give the role that a launch asks for to an instance.
+        """Raise UnauthorizedOperation unless the caller may run instances, and give them the role that is asked for.
 
-        For whoever launches for a caller: it would have the role's rights otherwise. Raises AwsError, too, for a
-        request that names a launch template, an image or a profile that is not there.
+        For whoever launches for a caller, who would have the role's rights otherwise, and could run anything. Raises
+        AwsError, too, for a request that names a launch template, an image or a profile that is not there.
         """
         owner = Owner(call.caller.account, call.caller.region)
         _, profile = self._completed(owner, asked)
-        if profile is not None and profile.role_arn is not None:
-            await self._roles.require_pass(call, profile.role_arn)
+        await self._roles.require_may_launch(call, None if profile is None else profile.role_arn)
 
     def run(self, owner: Owner, asked: Mapping[str, Any]) -> launching.Launched:
         """`launch`, for the operation itself."""

@@ -53,8 +53,8 @@ class Roles(Protocol):
     def end_sessions(self, owner: Owner, instance_id: str) -> None:
         """Lock out whoever holds keys of this instance: it is terminated."""
 
-    async def require_pass(self, call: Call, role_arn: str) -> None:
-        """Raise UnauthorizedOperation unless the caller may give this role to an instance (iam:PassRole)."""
+    async def require_may_launch(self, call: Call, role_arn: str | None) -> None:
+        """Raise UnauthorizedOperation unless the caller may run instances, and give them this role (iam:PassRole)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
