@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
-from longshore.domain.deployment import FINAL_STATUSES
 from longshore.domain.ids import Scope
 from longshore.store.database import Transaction
 from longshore.store.tables import deployments, suspensions
@@ -66,8 +65,7 @@ def by_others(tx: Transaction, scope: Scope, auto_scaling_group: str, deployment
 
 def over(tx: Transaction) -> list[Suspension]:
     """Everybody's whose deployment has ended, or is not there any more."""
-    final = [status.value for status in FINAL_STATUSES]
-    under_way = select(deployments.c.id).where(deployments.c.status.not_in(final))
+    under_way = select(deployments.c.id).where(deployments.c.wake_at.is_not(None))
     return _found(tx, suspensions.c.deployment_id.not_in(under_way))
 
 

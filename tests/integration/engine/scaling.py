@@ -17,6 +17,10 @@ from longshore.domain.auto_scaling import (
 from longshore.providers.ports import Access, NotThereError, ProviderError
 
 
+class KilledError(Exception):
+    """The server was killed."""
+
+
 class ScalingGroups:
     """`ports.AutoScalingGroups`, as far as hooks and processes go."""
 
@@ -30,6 +34,8 @@ class ScalingGroups:
         self.fails: ProviderError | None = None
         self.fails_to_delete: ProviderError | None = None
         self.fails_to_put: ProviderError | None = None
+        #: Whoever makes the call after so many more dies in it, before or after it has done its work.
+        self._deadly: tuple[int, bool] | None = None
 
     def make(self, name: str) -> None:
         self.groups[name] = AutoScalingGroup(name=name, min_size=0, max_size=9, desired=0)
@@ -57,14 +63,17 @@ class ScalingGroups:
     def put_hook(self, access: Access, group: str, hook: LifecycleHook) -> None:
         self._answer(self.fails_to_put)
         self._of(group)[hook.name] = hook
+        self._is_done()
 
     def delete_hook(self, access: Access, group: str, name: str) -> None:
         self._answer(self.fails_to_delete)
         self.made.get(group, {}).pop(name, None)
+        self._is_done()
 
     def heartbeat(self, access: Access, group: str, hook: str, instance_id: str) -> bool:
         self._answer()
         self.beats.append((hook, instance_id))
+        self._is_done()
         return True
 
     def complete(self, access: Access, group: str, hook: str, instance_id: str, result: HookResult) -> bool:
@@ -75,17 +84,20 @@ class ScalingGroups:
         self.answers.append((hook, instance_id, result))
         if waits and hook in self.made[group]:
             self.become(group, instance_id, IN_SERVICE if result is HookResult.CONTINUE else None)
+        self._is_done()
         return waits
 
     def suspend(self, access: Access, group: str, processes: Sequence[str]) -> None:
         self._answer()
         now = self.groups[group].suspended
         self.groups[group] = replace(self.groups[group], suspended=now | set(processes))
+        self._is_done()
 
     def resume(self, access: Access, group: str, processes: Sequence[str]) -> None:
         self._answer()
         now = self.groups[group].suspended
         self.groups[group] = replace(self.groups[group], suspended=now - set(processes))
+        self._is_done()
 
     def copy(
         self, access: Access, original: str, name: str, *, tags: Mapping[str, str], suspended: Sequence[str]
@@ -98,6 +110,10 @@ class ScalingGroups:
     def delete(self, access: Access, group: str) -> None:
         raise NotImplementedError
 
+    def die_in(self, calls: int, *, is_done: bool) -> None:
+        """Kill the server in the call after so many more: before it has done its work, or just after."""
+        self._deadly = calls, is_done
+
     def _of(self, group: str) -> dict[str, LifecycleHook]:
         if group not in self.made:
             raise NotThereError(f"AutoScalingGroup name not found - {group}")
@@ -106,6 +122,19 @@ class ScalingGroups:
     def _answer(self, fails: ProviderError | None = None) -> None:
         if fails or self.fails:
             raise fails or self.fails  # type: ignore[misc]  # one of them is an error
+        if self._deadly is not None:
+            calls, is_done = self._deadly
+            self._deadly = calls - 1, is_done
+            if calls == 0 and not is_done:
+                self._die()
+
+    def _is_done(self) -> None:
+        if self._deadly == (-1, True):
+            self._die()
+
+    def _die(self) -> None:
+        self._deadly = None
+        raise KilledError
 
 
 def _member(instance_id: str, state: str) -> Member:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,9 +19,10 @@ from longshore.domain.lifecycle import IN_PLACE
 from longshore.domain.lifecycle_hook import BEAT_EVERY, BOOT_TIMEOUT
 from longshore.engine.auto_scaling import AutoScaling
 from longshore.providers.ports import LimitReachedError, RoleRightsError, TransientError
-from longshore.store import lifecycle_hooks
+from longshore.store import leases, lifecycle_hooks
 from longshore.wire.service import AwsError
 from tests.integration.engine.rollout import REVISION, Rollout
+from tests.integration.engine.scaling import KilledError
 
 WAITING, LEAVING, SERVING = "Pending:Wait", "Terminating:Wait", "InService"
 NEWER = {"revisionType": "GitHub", "gitHubLocation": {"repository": "o/r", "commitId": "b" * 40}}
@@ -349,6 +350,56 @@ def test_an_auto_scaling_group_that_is_taken_away_ends_what_it_launched(ready: F
     ready.look()
     ready.tick()
     assert ready.info["status"] == "Stopped"
+
+
+def surviving(fleet: Fleet, work: Callable[[], object]) -> None:
+    """Do this; who is killed in it is followed by another server."""
+    try:
+        work()
+    except KilledError:
+        fleet.store.write(leases.drop_all)
+        fleet.sweeper = fleet.another()
+        # What was claimed is due again when its lease is over.
+        fleet.now += 61
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_server_that_is_killed_in_any_call_for_a_launch_is_followed_by_one_that_goes_on(
+    ready: Fleet, is_done: bool
+) -> None:
+    # A look, another look, the answer, looks again.
+    for call in range(6):
+        ready.now += 1
+        instance = f"i-1{call:03}"
+        ready.scaling.become("web", instance, WAITING)
+        ready.scaling.die_in(call, is_done=is_done)
+        for _ in range(8):
+            surviving(ready, ready.look)
+            ready.now += 1
+            if ready.of("autoscaling") and ready.of("autoscaling")[0]["status"] == "InProgress":
+                ready.follow("autoscaling")
+                ready.run_all(instance)
+        member = next(one for one in ready.scaling.groups["web"].members if one.instance_id == instance)
+        assert member.is_in_service
+        assert len(ready.of("autoscaling")) == call + 1
+        assert {one["status"] for one in ready.of("autoscaling")} == {"Succeeded"}
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_server_that_is_killed_in_any_call_for_processes_leaves_none_suspended(ready: Fleet, is_done: bool) -> None:
+    ready.update(**options("Launch", "Terminate"))
+    for call in range(8):
+        ready.members.zones = {"i-0001": "eu-central-1a"}
+        ready.deploy(NEWER)
+        ready.scaling.die_in(call, is_done=is_done)
+        for _ in range(6):
+            surviving(ready, ready.look)
+            if ready.info["status"] == "InProgress":
+                ready.run_all("i-0001")
+        assert ready.info["status"] == "Succeeded"
+        for _ in range(3):
+            surviving(ready, ready.look)
+        assert ready.scaling.groups["web"].suspended == frozenset()
 
 
 # Fleets, meanwhile.
