@@ -10,11 +10,13 @@ import copy
 import json
 import os
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import md5
 from random import Random
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 from botocore.serialize import create_serializer
@@ -34,9 +36,9 @@ CALLS = int(os.environ.get("LONGSHORE_FUZZ_CALLS", "3000"))
 CALLS_A_POLICY = 12
 ACCOUNT = "000000000000"
 TARGETS = {"codedeploy": "CodeDeploy_20141006", "longshore": "Longshore_20261123"}
-ASKED = [(service, operation) for service, operation in NEEDING if service in ("codedeploy", "iam", "longshore")]
+ASKED = [(service, operation) for service, operation in NEEDING if service in ("codedeploy", "iam", "longshore", "s3")]
 #: The world is the same when these change places, and so is what a call needs.
-SWAPS = (("shop", "bank"), ("prod", "test"), ("web-1", "web-2"), ("alice", "bob"))
+SWAPS = (("shop", "bank"), ("releases", "secrets"), ("prod", "test"), ("web-1", "web-2"), ("alice", "bob"))
 TEAMS = {"shop": "web", "bank": "money", "alice": "web", "bob": "money"}
 
 
@@ -75,7 +77,7 @@ def test_what_passes_is_what_a_statement_allows(here: Plane) -> None:
         for call in calls:
             expected = is_allowed(who, inline, limits, call)
             answer = send(here, call, who.key)
-            is_refused = answer.status >= 400 and b"AccessDenied" in answer.body
+            is_refused = was_refused(call, answer)
             shown = f"seed {SEED}: {who.principal.name} with {inline} and {limits} asked {call}: {answer.body!r}"
             assert answer.status < 500, shown
             assert b"InvalidClientTokenId" not in answer.body, shown
@@ -83,7 +85,7 @@ def test_what_passes_is_what_a_statement_allows(here: Plane) -> None:
             seen[call.service, expected] += 1
     # Of each service enough passes and enough is refused for this to mean something.
     assert all(
-        seen[service, expected] >= CALLS // 100 for service in ("codedeploy", "iam") for expected in (True, False)
+        seen[service, expected] >= CALLS // 100 for service in ("codedeploy", "iam", "s3") for expected in (True, False)
     )
 
 
@@ -102,6 +104,8 @@ def a_call(random: Random, names: dict[str, str]) -> Asked:
     if operation in ("CreateApplication", "CreateDeploymentGroup") and random.random() < 0.5:
         keys = random.sample(("team", "Team", "stage"), random.randint(1, 3))
         given["tags"] = [{"Key": key, "Value": random.choice(("web", "money"))} for key in keys]
+    if service == "s3" and operation.startswith("ListObject") and random.random() < 0.5:
+        given["Prefix"] = random.choice(("shop/", "shop/1", "bank/"))
     return Asked(service, operation, given, needs)
 
 
@@ -138,6 +142,8 @@ CONDITIONS: tuple[dict[str, Any], ...] = (
     {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}},
     {"Bool": {"aws:SecureTransport": "true"}},
     {"StringEquals": {"aws:RequestedRegion": "us-east-1"}, "StringEqualsIfExists": {"aws:username": "ulla"}},
+    {"StringLike": {"s3:prefix": "shop/*"}},
+    {"StringNotLikeIfExists": {"s3:prefix": ["bank/*", "shop/?"]}},
     {"DateLessThan": {"aws:TokenIssueTime": "2026-01-01T00:00:00Z"}},
 )
 
@@ -191,6 +197,9 @@ def is_allowed(who: Somebody, inline: list[Any], limits: list[Any], call: Asked)
         name = f"aws:requesttag/{tag['Key'].lower()}"
         keys[name] = [*keys.get(name, ()), tag["Value"]]
 
+    if "Prefix" in call.given:
+        keys["s3:prefix"] = [call.given["Prefix"]]
+
     def may(action: str, resource: str) -> bool:
         about = {**keys, **({"aws:resourcetag/team": [team]} if (team := team_of(resource)) else {})}
         return policy_oracle.allowed(inline, action, resource, about) and (
@@ -198,6 +207,13 @@ def is_allowed(who: Somebody, inline: list[Any], limits: list[Any], call: Asked)
         )
 
     return all(any(may(action, resource) for action in actions) for actions, resource in call.needs)
+
+
+def was_refused(call: Asked, answer: Answer) -> bool:
+    if not answer.body:
+        return answer.status == 403  # a HEAD has no body to say it in
+    # DeleteObjects says it of each object.
+    return b"AccessDenied" in answer.body and (answer.status >= 400 or call.operation == "DeleteObjects")
 
 
 def team_of(resource: str) -> str | None:
@@ -211,6 +227,8 @@ def team_of(resource: str) -> str | None:
 
 
 def send(here: Plane, call: Asked, key: AccessKey | None = None) -> Answer:
+    if call.service == "s3":
+        return send_to_s3(here, call, key)
     if call.service in TARGETS:
         headers = {
             "x-amz-target": f"{TARGETS[call.service]}.{call.operation}",
@@ -223,6 +241,24 @@ def send(here: Plane, call: Asked, key: AccessKey | None = None) -> Answer:
         headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
         body = urlencode(made["body"]).encode()
     return here.send("POST", "/", here.signed("POST", "/", headers, body, call.service, key), body)
+
+
+def send_to_s3(here: Plane, call: Asked, key: AccessKey | None) -> Answer:
+    given = call.given | ({"Body": b"x"} if call.operation in ("PutObject", "UploadPart") else {})
+    model = models.load("s3").operation_model(call.operation)
+    made = create_serializer("rest-xml", include_validation=False).serialize_to_request(given, model)
+    path, _, fixed = made["url_path"].partition("?")
+    pairs = [*parse_qsl(fixed, keep_blank_values=True), *((name, str(v)) for name, v in made["query_string"].items())]
+    query = urlencode(sorted(pairs), quote_via=quote, safe="-_.~")
+    body = made["body"] if isinstance(made["body"], bytes) else made["body"].encode()
+    headers = {name.lower(): str(value) for name, value in made["headers"].items()}
+    if body:
+        headers |= {
+            "content-length": str(len(body)),
+            "content-md5": b64encode(md5(body, usedforsecurity=False).digest()).decode(),
+        }
+    signed = here.signed(made["method"], path, headers, body, "s3", key, query)
+    return here.send(made["method"], path, signed, body, query)
 
 
 def give(here: Plane, who: Somebody, inline: list[Any], limits: list[Any]) -> None:
@@ -324,7 +360,14 @@ def furnish(here: Plane) -> dict[str, str]:
         found = re.search(rb"<AccessKeyId>(\w+)<", answer.body)
         assert found is not None
         names[f"{{{name}'s key}}"] = found[1].decode()
+    for bucket in ("releases", "secrets"):
+        made("s3", "CreateBucket", Bucket=bucket)
+    made("s3", "PutBucketVersioning", Bucket="releases", VersioningConfiguration={"Status": "Enabled"})
+    for application in ("shop", "bank"):
+        answer = made("s3", "PutObject", Bucket="releases", Key=f"{application}/1.zip")
+    names["{version}"] = answer.headers["x-amz-version-id"]
     trust = json.dumps({"Statement": {"Effect": "Deny", "Principal": "*", "Action": "*"}})
+    made("iam", "CreateInstanceProfile", InstanceProfileName="hosts", Path="/people/")
     made("iam", "CreateRole", RoleName="deployer", Path="/people/", AssumeRolePolicyDocument=trust)
     return names
 

@@ -70,8 +70,9 @@ class Plane:
         body: bytes,
         service: str = "codedeploy",
         key: AccessKey | None = None,
+        query: str = "",
     ) -> dict[str, str]:
-        """These headers, and the owner's signature of them, or that of whoever holds `key`."""
+        """These headers, and the owner's signature of them, or that of whoever holds `key`; `query` is canonical."""
         key = key or self.control.root_key
         if key.session_token is not None:
             headers = {**headers, "x-amz-security-token": key.session_token}
@@ -80,7 +81,15 @@ class Plane:
         all_headers = {**headers, "host": "plane", "x-amz-date": moment, "x-amz-content-sha256": digest}
         names = sorted(all_headers)
         canonical = "\n".join(
-            (method, path, "", *(f"{name}:{all_headers[name].strip()}" for name in names), "", ";".join(names), digest)
+            (
+                method,
+                path,
+                query,
+                *(f"{name}:{all_headers[name].strip()}" for name in names),
+                "",
+                ";".join(names),
+                digest,
+            )
         )
         scope = f"{moment[:8]}/{REGION}/{service}/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
