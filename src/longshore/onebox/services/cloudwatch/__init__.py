@@ -2,5 +2,5 @@
 
 from longshore.onebox.services.cloudwatch.alarms import Alarms as Alarms
 from longshore.onebox.services.cloudwatch.metrics import Metrics as Metrics
-from longshore.onebox.services.cloudwatch.service import CloudWatch as CloudWatch
+from longshore.onebox.services.cloudwatch.service import service as service
 from longshore.onebox.services.cloudwatch.watching import Watching as Watching

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from longshore.onebox.machinery.records import Document, Owner, Records, Transaction
 from longshore.onebox.services.sns import errors, filter_policy
+from longshore.onebox.services.sns.messages import Message
 from longshore.onebox.services.sns.signing import Signer
 from longshore.wire.service import AwsError
 
@@ -22,18 +22,6 @@ DELIVERY = "sns.delivery"
 MOST_DELIVERIES = 10_000
 #: A subscription that nobody confirms is forgotten, seconds.
 CONFIRM_WITHIN = 3 * 86400
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
-    """What is published."""
-
-    id: str
-    subject: str | None
-    #: By protocol; "default" for all others.
-    texts: Mapping[str, str]
-    #: Of the API: DataType and StringValue or BinaryValue, by name.
-    attributes: Mapping[str, Mapping[str, Any]]
 
 
 class Topics:
@@ -154,6 +142,11 @@ def existing(tx: Transaction, owner: Owner, arn: str) -> Document:
     if topic is None:
         raise errors.not_found(f"There is no topic {arn} in {owner.region}.")
     return topic
+
+
+def last_of(arn: str) -> str:
+    """What stands at the end of an ARN: a topic's name, or a subscription's id."""
+    return arn.rpartition(":")[2]
 
 
 def _delivery(subscription: Document, message: Mapping[str, Any], body: str) -> dict[str, Any]:
