@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -68,7 +69,14 @@ class Repository:
 class GitHost:
     """Serves the repositories of a folder by HTTP, as git hosts do."""
 
-    def __init__(self, folder: Path, *, login: str | None = None, only_what_refs_lead_to: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        login: str | None = None,
+        only_what_refs_lead_to: bool = False,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self.asked: list[str] = []
         host = self
 
@@ -140,7 +148,12 @@ class GitHost:
                 """A git that is ended in the middle is nobody's fault."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.port = int(self._server.server_address[1])
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from scripted_control_plane import Agent, ControlPlane, running
-from tests.bundle_host import Answer, Asked, BundleHost
+from tests.bundle_host import Answer, Asked, BundleHost, ConnectProxy, certificate_for
 from tests.git_host import GitDaemon, GitHost, Repository
 
 from longshore.agent import sources
@@ -159,6 +159,41 @@ def test_without_credentials_nobody_is_asked_and_the_advice_is_given(
     done = plane.run("DownloadBundle")
     assert done.status == "Failed"
     assert "git_credentials_file" in done.message
+
+
+def test_github_and_git_are_reached_through_proxies_of_their_own(
+    plane: ControlPlane, tmp_path: Path, repository: Repository, git_host_of: Callable[..., GitHost]
+) -> None:
+    """Names that only a proxy can find; the login of one is in no log."""
+    commit = repository.commit(FILES)
+    certificate = certificate_for(tmp_path, "api.github.invalid", "git.example.invalid")
+    github = BundleHost(lambda _: Answer(200, {}, tarball()), certificate=certificate)
+    git = git_host_of(certificate=certificate)
+    to_github, to_git = ConnectProxy(instead=github.port), ConnectProxy(instead=git.port)
+    agent = Agent(
+        plane,
+        tmp_path,
+        github_api_url="https://api.github.invalid",
+        github_proxy_uri=to_github.url,
+        git_proxy_uri=to_git.url.replace("//", "//me:secret@"),
+        proxy_uri="http://nobody.invalid:1",
+        no_proxy="127.0.0.1",
+    )
+    agent.start(SSL_CERT_FILE=str(certificate[0]))
+    try:
+        plane.deployment(**from_github())
+        plane.deployment(deployment="d-TWO", **from_git("https://git.example.invalid/shop.git", commit))
+        for deployment in ("d-ONE", "d-TWO"):
+            done = plane.run("DownloadBundle", deployment)
+            assert done.status == "Succeeded", done.message
+        assert "secret" not in agent.log() + agent.stderr()
+    finally:
+        agent.end()
+        for each in (github, to_github, to_git):
+            each.stop()
+    assert set(to_github.asked) == {"api.github.invalid:443"}
+    assert set(to_git.asked) == {"git.example.invalid:443"}
+    assert all(said.endswith("Basic bWU6c2VjcmV0") for said in to_git.authorizations)
 
 
 @pytest.mark.parametrize("is_older", [False, True])
