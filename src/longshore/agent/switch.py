@@ -12,8 +12,6 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,29 +157,19 @@ def _copy_attribute(name: str, staged: str, path: str) -> None:
 
 
 def _rename(staged: str, place: str) -> None:
-    with _held(place):
-        try:
-            os.rename(staged, place)  # noqa: PTH104
-        except FileNotFoundError:
-            if not os.path.lexists(place):
-                raise InstallError(f"cannot put {place} in place: it was staged as {staged}, which is gone") from None
-        except OSError as error:
-            raise InstallError(f"cannot put {place} in place: {error.strerror}") from None
-
-
-@contextmanager
-def _held(path: str) -> Iterator[None]:
-    """Keep the blocks of what is at the path from being given back before the end.
-
-    A rename would give back those of the file that it replaces, with a lock held that all renames between directories
-    of the file system wait for; a large file, or a disk that is told of each block, makes that long.
-    """
+    # Held, what a file that is replaced took of the disk is given back here, by `close`. A rename would do that with a
+    # lock held that all renames between directories of the file system wait for.
     try:
-        descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        replaced = os.open(place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        yield
-        return
+        replaced = -1
     try:
-        yield
+        os.rename(staged, place)  # noqa: PTH104
+    except FileNotFoundError:
+        if not os.path.lexists(place):
+            raise InstallError(f"cannot put {place} in place: it was staged as {staged}, which is gone") from None
+    except OSError as error:
+        raise InstallError(f"cannot put {place} in place: {error.strerror}") from None
     finally:
-        os.close(descriptor)
+        if replaced >= 0:
+            os.close(replaced)
