@@ -19,7 +19,7 @@ _SIZE = 4096
 _PER_DIRECTORY = 100
 _RUNS = 5
 #: What a worker does, in a process of its own, so that its peak of memory is its own. A worker is forked from a poller
-#: that has the code loaded, so loading it is not counted.
+#: that has most of the code loaded, so loading that is not counted.
 _OURS = """
 import sys, time
 from pathlib import Path
@@ -145,7 +145,7 @@ def _floor(ground: Path, bundle: Path, kind: str) -> _Run:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=setting.environment())
     if done.returncode:
         raise setting.BenchError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
     return done.stdout

@@ -197,7 +197,9 @@ class _Command:
 
     def __call__(self) -> _Cost:
         words = [sys.executable, "-S", "-c", _MEASURE, *self._argv]
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=setting.environment()
+        )
         said, _, cost = done.stdout.strip().rpartition("\n")
         if done.returncode:
             raise BenchError(f"{self._argv[0]} failed: {said[-1000:]}")

@@ -169,7 +169,7 @@ def program(name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What a service would get: nothing of the user's own AWS settings."""
+    """What a service would get: nothing of the user's own AWS settings, and code that is compiled once."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": os.environ.get("HOME", "/"),
