@@ -384,8 +384,12 @@ def test_networks_are_there_for_scripts_that_set_up(cloud: Cloud) -> None:
     cloud.ec2.delete_vpc(VpcId=own)
 
 
-def test_user_data_runs_once_in_an_instances_life(cloud: Cloud) -> None:
-    (one,) = cloud.run(UserData="#!/bin/sh\necho run >>/opt/boots; echo from $(hostname)\n")
+def test_user_data_runs_once_in_an_instances_life(cloud: Cloud, web_profile: str) -> None:
+    """With the role of its instance: whatever uses an AWS SDK finds endpoint and keys by itself."""
+    script = (
+        f"#!/bin/sh\naws sts get-caller-identity --region {REGION} --query Arn --output text\necho run >>/opt/boots\n"
+    )
+    (one,) = cloud.run(UserData=script, IamInstanceProfile={"Name": web_profile})
     wait_until("it has run", lambda: cloud.host(one).written("/opt/boots").exists())
     cloud.ec2.reboot_instances(InstanceIds=[one])
     before = cloud.host(one).process_id()
@@ -393,7 +397,7 @@ def test_user_data_runs_once_in_an_instances_life(cloud: Cloud) -> None:
     wait_until("its agent runs", lambda: "longshore agent" in cloud.inside(one, "ps -ef 2>/dev/null || true"))
     assert cloud.host(one).written("/opt/boots").read_text() == "run\n"
     said = cloud.ec2.get_console_output(InstanceId=one)["Output"]
-    assert said == f"from {cloud.instance(one)['PrivateDnsName']}\n"
+    assert said == f"arn:aws:sts::{ACCOUNT}:assumed-role/web/{one}\n"
     cloud.ec2.terminate_instances(InstanceIds=[one])
 
 

@@ -114,7 +114,8 @@ class Ec2:
         if (reason := self._keeper.why_not()) is not None:
             raise AwsError("Unsupported", f"This machine cannot run instances: {reason}.")
         with self._records.transaction() as tx:
-            launched = launching.launch(tx, owner, request, profile=profile, now=self._now())
+            question = launching.question(asked)
+            launched = launching.launch(tx, owner, request, profile=profile, question=question, now=self._now())
         if launched.is_new:
             self._keeper.changed(owner, launched.instances)
         return launched

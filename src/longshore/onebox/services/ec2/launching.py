@@ -60,10 +60,15 @@ def completed(tx: Transaction, owner: Owner, asked: Mapping[str, Any]) -> dict[s
     return {**data, **given, **own_tags, "SystemTags": {**launched_by, **asked.get("SystemTags", {})}}
 
 
-def launch(tx: Transaction, owner: Owner, asked: Mapping[str, Any], *, profile: Profile | None, now: float) -> Launched:
-    """The instances that a completed request asks for, written down as pending; `profile` is the one it names."""
+def launch(
+    tx: Transaction, owner: Owner, asked: Mapping[str, Any], *, profile: Profile | None, question: str, now: float
+) -> Launched:
+    """The instances that a completed request asks for, written down as pending.
+
+    `profile` is the one that it names, and `question` what was asked before it was completed (`question`).
+    """
     count = _count(asked)
-    token, question = asked.get("ClientToken"), _question(asked)
+    token = asked.get("ClientToken")
     if token and (before := [one for one in rows.instances(tx, owner) if one.client_token == token]):
         if before[0].asked != question:
             raise AwsError(
@@ -140,7 +145,8 @@ def _count(asked: Mapping[str, Any]) -> int:
     return int(min(most, _MOST))
 
 
-def _question(asked: Mapping[str, Any]) -> str:
+def question(asked: Mapping[str, Any]) -> str:
+    """What is asked for, in short: the same token must mean the same, whatever became of a launch template."""
     told = {name: value for name, value in asked.items() if name not in ("ClientToken", "DryRun")}
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
