@@ -12,14 +12,14 @@ from longshore.api.deployments import resolve
 from longshore.api.operations import Call, reads
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
-from longshore.domain.balancing import Balancer, balancers_of
+from longshore.domain.balancing import BadAddressError, Balancer, balancers_of, place_of
 from longshore.domain.deployment import ErrorCode, TargetStatus
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
 from longshore.providers.ports import Access, Alarms, Bundles, LoadBalancers, Members, PermanentError, ProviderError
-from longshore.store import access_keys, lineups, targets
+from longshore.store import access_keys, instances, lineups, targets
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Handler
@@ -70,7 +70,11 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         "waves": len(waves) if lineup.refusal is None else 0,
         "instancesAtOnce": lineup.at_once,
         "minimumHealthyInstances": lineup.required,
-        "problems": [*_refusals(lineup, group), *_unseen(lineup, last_seen, call.now)],
+        "problems": [
+            *_refusals(lineup, group),
+            *_unseen(lineup, last_seen, call.now),
+            *(_addresses(call, lineup) if _has_traffic(group) else ()),
+        ],
     }
     alarms = effective(asked, group.document)
     if watch_of(alarms) is not None:
@@ -205,6 +209,28 @@ def _unseen(lineup: Lineup, last_seen: Mapping[str, float | None], now: float) -
             is_fatal=judge(fleet) is Verdict.FAILED,
         )
     ]
+
+
+def _addresses(call: Call, lineup: Lineup) -> list[Problem]:
+    """What is wrong with where on-premises hosts say that load balancers find them."""
+    names = [host.name for host, _ in lineup.hosts if host.zone is None]
+    places: dict[str, list[str]] = {}
+    found = []
+    for name, instance in sorted(instances.several(call.tx, call.scope, names).items()):
+        try:
+            place = place_of(instance.tags)
+        except BadAddressError as problem:
+            found.append(
+                _problem("ADDRESS_INVALID", f"{name} will fail at its load balancer: {problem}.", is_fatal=False)
+            )
+            continue
+        if place is not None:
+            places.setdefault(place, []).append(name)
+    for place, sharing in places.items():
+        if len(sharing) > 1:
+            text = f"{', '.join(sharing)} are all at {place}: while one is out of traffic, all are."
+            found.append(_problem("ADDRESS_SHARED", text, is_fatal=False))
+    return found
 
 
 def _bundle_problems(bundles: Bundles, scope: Scope, location: Mapping[str, Any]) -> list[Problem]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address
 from typing import Any
 
 
@@ -26,6 +27,51 @@ class Balancer:
 
     def __str__(self) -> str:
         return f"{'load balancer' if self.kind is BalancerKind.CLASSIC else 'target group'} {self.name}"
+
+
+class Takes(StrEnum):
+    """What a balancer registers."""
+
+    #: EC2 instances, by their ids.
+    INSTANCES = "instances"
+    #: Addresses, with or without a port: on-premises hosts (`place_of`).
+    ADDRESSES = "addresses"
+
+    def is_one(self, place: str) -> bool:
+        """Whether a place is something of this kind."""
+        return place.startswith("i-") == (self is Takes.INSTANCES)
+
+
+#: The tag of an on-premises instance that says where load balancers find it; ours, AWS knows none.
+ADDRESS_TAG = "longshore:address"
+
+
+class BadAddressError(ValueError):
+    """An address tag that says no address."""
+
+
+def place_of(tags: Iterable[tuple[str, str]]) -> str | None:
+    """Where load balancers find an on-premises host by its tags, as in ``10.0.3.17:8081``; None: nowhere.
+
+    Raises:
+        BadAddressError: the tag is there and says no IPv4 address, with or without a port, or says several.
+    """
+    values = [value for key, value in tags if key == ADDRESS_TAG]
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadAddressError(f"the tag {ADDRESS_TAG} says several addresses: {', '.join(sorted(values))}")
+    address, colon, port = values[0].partition(":")
+    try:
+        found = str(IPv4Address(address))
+        if colon and not 1 <= int(port) <= 65535:
+            raise ValueError(port)
+    except ValueError:
+        raise BadAddressError(
+            f"the tag {ADDRESS_TAG} says {values[0]!r}; it must be an IPv4 address, or one with a port, as in"
+            " 10.0.3.17:8081"
+        ) from None
+    return f"{found}:{int(port)}" if colon else found
 
 
 class TrafficState(StrEnum):
@@ -75,27 +121,39 @@ class Wish(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moves:
-    """What is to be done at each balancer, and who is where he shall be."""
+    """What is to be done at each balancer, by places: instance ids and addresses."""
 
     register: Mapping[Balancer, frozenset[str]]
     deregister: Mapping[Balancer, frozenset[str]]
-    #: Hosts that all balancers treat as wished.
+    #: Places that all balancers treat as wished.
     done: frozenset[str]
     #: Of the others: what they wait for, in a sentence's end.
     waiting: Mapping[str, str]
 
 
-def moves(wishes: Mapping[str, Wish], seen: Mapping[Balancer, Mapping[str, Backend]]) -> Moves:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a balancer says."""
+
+    takes: Takes
+    #: By place.
+    backends: Mapping[str, Backend]
+
+
+def moves(wishes: Mapping[str, Wish], seen: Mapping[Balancer, Look]) -> Moves:
     """The moves that bring hosts where they shall be, from what the balancers say now.
 
+    What a balancer does not take is none of its business: who is taken by none is done.
     Right however often it is asked: who is on the way is not moved again, and nothing is remembered.
     """
     register: dict[Balancer, set[str]] = {}
     deregister: dict[Balancer, set[str]] = {}
     waiting: dict[str, str] = {}
-    for balancer, backends in seen.items():
+    for balancer, look in seen.items():
         for host, wish in wishes.items():
-            backend = backends.get(host)
+            if not look.takes.is_one(host):
+                continue
+            backend = look.backends.get(host)
             state = None if backend is None else backend.state
             if wish is Wish.OUT:
                 if state is None:

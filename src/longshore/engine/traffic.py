@@ -12,12 +12,22 @@ from dataclasses import replace
 
 import structlog
 
-from longshore.domain.balancing import Balancer, Moves, Wish, balancers_of, moves
+from longshore.domain.balancing import (
+    BadAddressError,
+    Balancer,
+    Look,
+    Moves,
+    Takes,
+    Wish,
+    balancers_of,
+    moves,
+    place_of,
+)
 from longshore.domain.deployment import ErrorCode, ScriptCode
 from longshore.domain.lifecycle import BLOCK_TRAFFIC
 from longshore.domain.target import Diagnostics, Target, returned, settle
 from longshore.providers.ports import Access, LoadBalancers, PermanentError, TransientError
-from longshore.store import deployment_groups, deployments, targets
+from longshore.store import deployment_groups, deployments, instances, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployments import Claim, Deployment
 from longshore.store.targets import Errand
@@ -29,6 +39,7 @@ LOOK_EVERY = 1.0
 #: After balancers that gave no answer, seconds.
 _RETRY_AFTER = 2.0
 _REMEMBERED = 4096
+_SHARED = "another host has its address, and is on its way out"
 
 Outcome = Callable[[Target, float], Target]
 
@@ -62,11 +73,11 @@ class Traffic:
         if now < due <= now + LOOK_EVERY + _RETRY_AFTER:
             return due
         pause = LOOK_EVERY
-        outcomes: dict[str, Outcome] = {one.target_id: _nothing_to_do for one in errands if not _is_balanced(one)}
-        balanced = [one for one in errands if _is_balanced(one)]
+        places, outcomes = store.read(lambda tx: _places(tx, deployment, errands))
+        balanced = [one for one in errands if one.target_id in places]
         try:
             if balanced:
-                outcomes |= self._carry_out(store, claim, deployment, balanced, now)
+                outcomes |= self._carry_out(store, claim, deployment, balanced, places, now)
         except TransientError as error:
             log.warning("balancers_waited_for", deployment=deployment.id, reason=str(error))
             outcomes |= _overdue(balanced, {one.target_id: str(error) for one in balanced}, now)
@@ -83,25 +94,41 @@ class Traffic:
         return now + pause
 
     def _carry_out(
-        self, store: Store, claim: Claim, deployment: Deployment, errands: Sequence[Errand], now: float
+        self,
+        store: Store,
+        claim: Claim,
+        deployment: Deployment,
+        errands: Sequence[Errand],
+        places: Mapping[str, str],
+        now: float,
     ) -> dict[str, Outcome]:
         """Move the hosts; what came of it, by host, for those of whom that is known already."""
         access = store.read(lambda tx: _access(tx, deployment))
         if access is None:
             raise PermanentError("the deployment group was deleted, and its service role is not known any more")
-        balancers = balancers_of(deployment.document)
-        wishes = {one.target_id: _wish(one) for one in errands}
-        plan = moves(wishes, {balancer: self._balancers.backends(access, balancer) for balancer in balancers})
+        wishes = _wishes(errands, places)
+        plan = moves(wishes, self._look(access, balancers_of(deployment.document)))
         if plan.deregister:
             # First, so that nobody stays out whom a crash, or a stop, finds here.
             out = frozenset[str]().union(*plan.deregister.values())
-            store.write(lambda tx: _write(tx, claim, dict.fromkeys(out, _about_to_be_taken_out), now))
+            names = [one.target_id for one in errands if places[one.target_id] in out]
+            store.write(lambda tx: _write(tx, claim, dict.fromkeys(names, _about_to_be_taken_out), now))
         refused = self._act(access, plan)
-        by_id = {one.target_id: one for one in errands}
-        outcomes = {host: _success(by_id[host]) for host in plan.done}
-        for host, why in refused.items():
-            outcomes[host] = _failure(by_id[host], f"{ErrorCode.ELB_INVALID_INSTANCE}: {why}")
-        return _overdue(errands, plan.waiting, now) | outcomes
+        waiting = {one.target_id: plan.waiting.get(places[one.target_id], _SHARED) for one in errands}
+        outcomes = _overdue(errands, waiting, now)
+        for one in errands:
+            place = places[one.target_id]
+            if place in refused:
+                outcomes[one.target_id] = _failure(one, f"{ErrorCode.ELB_INVALID_INSTANCE}: {refused[place]}")
+            elif place in plan.done and _wish(one) is wishes[place]:
+                outcomes[one.target_id] = _success(one)
+        return outcomes
+
+    def _look(self, access: Access, balancers: Iterable[Balancer]) -> dict[Balancer, Look]:
+        return {
+            one: Look(takes=self._balancers.takes(access, one), backends=self._balancers.backends(access, one))
+            for one in balancers
+        }
 
     def _act(self, access: Access, plan: Moves) -> dict[str, str]:
         """Carry the moves out; who cannot be registered, and why."""
@@ -113,9 +140,39 @@ class Traffic:
         return refused
 
 
-def _is_balanced(errand: Errand) -> bool:
-    """Whether a load balancer can have it: on-premises instances pass these events without doing anything (S7.7)."""
-    return errand.target_id.startswith("i-")
+def _places(
+    tx: Transaction, deployment: Deployment, errands: Iterable[Errand]
+) -> tuple[dict[str, str], dict[str, Outcome]]:
+    """Where load balancers find each host, and what comes of those that they find nowhere.
+
+    An on-premises host passes these events without anything being done (S7.7), unless its tag says where it is.
+    """
+    places = {one.target_id: one.target_id for one in errands}
+    others = [one for one in errands if not Takes.INSTANCES.is_one(one.target_id)]
+    known = instances.several(tx, deployment.scope, [one.target_id for one in others]) if others else {}
+    outcomes: dict[str, Outcome] = {}
+    for one in others:
+        try:
+            place = place_of(known[one.target_id].tags if one.target_id in known else ())
+        except BadAddressError as problem:
+            outcomes[one.target_id] = _failure(one, f"{ErrorCode.ELB_INVALID_INSTANCE}: {problem}")
+            place = None
+        if place is not None:
+            places[one.target_id] = place
+        else:
+            del places[one.target_id]
+            outcomes.setdefault(one.target_id, _nothing_to_do)
+    return places, outcomes
+
+
+def _wishes(errands: Iterable[Errand], places: Mapping[str, str]) -> dict[str, Wish]:
+    """What is to become of each place. Of hosts that share one, who goes out is heard first."""
+    found: dict[str, Wish] = {}
+    for one in errands:
+        place = places[one.target_id]
+        if found.get(place) is not Wish.OUT:
+            found[place] = _wish(one)
+    return found
 
 
 def _wish(errand: Errand) -> Wish:

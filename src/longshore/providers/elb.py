@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from longshore.domain.balancing import Backend, Balancer, BalancerKind, TrafficState
+from longshore.domain.balancing import Backend, Balancer, BalancerKind, Takes, TrafficState
 from longshore.domain.ids import Scope
 from longshore.providers.ports import Access, LoadBalancers, NoBalancerError
 from longshore.providers.service_roles import RefusedError, ServiceRoles
@@ -46,38 +47,60 @@ class ElasticLoadBalancing:
             BalancerKind.TARGET_GROUP: _TargetGroups(roles),
         }
 
-    def register(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> Mapping[str, str]:
+    def takes(self, access: Access, balancer: Balancer) -> Takes:
         """See `ports.LoadBalancers`."""
-        return self._kinds[balancer.kind].register(access, balancer, instance_ids)
+        return self._kinds[balancer.kind].takes(access, balancer)
 
-    def deregister(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
+    def register(self, access: Access, balancer: Balancer, places: Collection[str]) -> Mapping[str, str]:
         """See `ports.LoadBalancers`."""
-        self._kinds[balancer.kind].deregister(access, balancer, instance_ids)
+        return self._kinds[balancer.kind].register(access, balancer, places)
+
+    def deregister(self, access: Access, balancer: Balancer, places: Collection[str]) -> None:
+        """See `ports.LoadBalancers`."""
+        self._kinds[balancer.kind].deregister(access, balancer, places)
 
     def backends(self, access: Access, balancer: Balancer) -> Mapping[str, Backend]:
         """See `ports.LoadBalancers`."""
         return self._kinds[balancer.kind].backends(access, balancer)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _TargetGroup:
+    arn: str
+    takes: Takes
+    #: Of a target that names none.
+    port: int
+
+    def places(self, target: Mapping[str, Any]) -> set[str]:
+        """What a registered target is called: an instance by its id, whatever the port; an address with and without."""
+        name, port = target["Id"], target["Port"]
+        if self.takes is Takes.INSTANCES:
+            return {name}
+        return {f"{name}:{port}", name} if port == self.port else {f"{name}:{port}"}
+
+
 class _TargetGroups:
     def __init__(self, roles: ServiceRoles) -> None:
         self._roles = roles
-        self._arns: dict[tuple[Scope, str], str] = {}
+        self._known: dict[tuple[Scope, str], _TargetGroup] = {}
         self._lock = threading.Lock()
 
-    def register(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> Mapping[str, str]:
+    def takes(self, access: Access, balancer: Balancer) -> Takes:
+        return self._look_up(access, balancer.name).takes
+
+    def register(self, access: Access, balancer: Balancer, places: Collection[str]) -> Mapping[str, str]:
         def act(some: list[str]) -> None:
-            self._on(access, balancer, "register_targets", Targets=[{"Id": one} for one in some])
+            self._on(access, balancer, "register_targets", Targets=list(map(_target, some)))
 
-        return _in_parts(sorted(instance_ids), act)
+        return _in_parts(sorted(places), act)
 
-    def deregister(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
+    def deregister(self, access: Access, balancer: Balancer, places: Collection[str]) -> None:
         # At every port it is registered at; one call without ports would leave it at those that are not the group's.
-        wanted = set(instance_ids)
+        wanted, group = set(places), self._look_up(access, balancer.name)
         registered = [
             {"Id": one["Target"]["Id"], "Port": one["Target"]["Port"]}
             for one in self._described(access, balancer)
-            if one["Target"]["Id"] in wanted and _state(one) is not TrafficState.DRAINING
+            if wanted & group.places(one["Target"]) and _state(one) is not TrafficState.DRAINING
         ]
         for start in range(0, len(registered), _AT_ONCE):
             some = registered[start : start + _AT_ONCE]
@@ -85,12 +108,14 @@ class _TargetGroups:
 
     def backends(self, access: Access, balancer: Balancer) -> Mapping[str, Backend]:
         found: dict[str, Backend] = {}
+        group = self._look_up(access, balancer.name)
         for one in self._described(access, balancer):
             health = one["TargetHealth"]
             seen = Backend(state=_state(one), reason=health.get("Description") or health.get("Reason") or "")
-            known = found.setdefault(one["Target"]["Id"], seen)
-            if _WORST.index(seen.state) < _WORST.index(known.state):
-                found[one["Target"]["Id"]] = seen
+            for place in group.places(one["Target"]):
+                known = found.setdefault(place, seen)
+                if _WORST.index(seen.state) < _WORST.index(known.state):
+                    found[place] = seen
         return found
 
     def _described(self, access: Access, balancer: Balancer) -> list[Mapping[str, Any]]:
@@ -100,48 +125,54 @@ class _TargetGroups:
 
     def _on(self, access: Access, balancer: Balancer, operation: str, **asked: Any) -> Any:
         """Call an operation about a target group; one that was made anew under its name has another ARN."""
-        arn, is_known = self._arn(access, balancer.name)
+        arn = self._look_up(access, balancer.name).arn
         try:
             return self._roles.call(access, "elbv2", operation, TargetGroupArn=arn, **asked)
         except NoBalancerError:
-            if not is_known:
-                raise
             with self._lock:
-                self._arns.pop((access.scope, balancer.name), None)
-            arn, _ = self._arn(access, balancer.name)
+                was_known = self._known.pop((access.scope, balancer.name), None)
+            if was_known is None:
+                raise
+            arn = self._look_up(access, balancer.name).arn
             return self._roles.call(access, "elbv2", operation, TargetGroupArn=arn, **asked)
 
-    def _arn(self, access: Access, name: str) -> tuple[str, bool]:
-        """The ARN of a target group, and whether it was looked up long ago."""
-        if name.startswith("arn:"):
-            return name, False
+    def _look_up(self, access: Access, name: str) -> _TargetGroup:
+        """A target group by its name or ARN, as it was when somebody asked first."""
         with self._lock:
-            known = self._arns.get((access.scope, name))
+            known = self._known.get((access.scope, name))
         if known is not None:
-            return known, True
-        found = self._roles.call(access, "elbv2", "describe_target_groups", Names=[name])["TargetGroups"]
-        if not found:
+            return known
+        asked = {"TargetGroupArns": [name]} if name.startswith("arn:") else {"Names": [name]}
+        groups = self._roles.call(access, "elbv2", "describe_target_groups", **asked)["TargetGroups"]
+        if not groups:
             raise NoBalancerError(f"there is no target group {name}")
-        arn: str = found[0]["TargetGroupArn"]
+        found = _TargetGroup(
+            arn=groups[0]["TargetGroupArn"],
+            takes=Takes.ADDRESSES if groups[0].get("TargetType") == "ip" else Takes.INSTANCES,
+            port=groups[0].get("Port", 0),
+        )
         with self._lock:
-            if len(self._arns) >= _REMEMBERED:
-                self._arns.clear()
-            self._arns[access.scope, name] = arn
-        return arn, False
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[access.scope, name] = found
+        return found
 
 
 class _Classic:
     def __init__(self, roles: ServiceRoles) -> None:
         self._roles = roles
 
-    def register(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> Mapping[str, str]:
+    def takes(self, access: Access, balancer: Balancer) -> Takes:  # noqa: ARG002 - they are all alike
+        return Takes.INSTANCES
+
+    def register(self, access: Access, balancer: Balancer, places: Collection[str]) -> Mapping[str, str]:
         def act(some: list[str]) -> None:
             self._on(access, balancer, "register_instances_with_load_balancer", some)
 
-        return _in_parts(sorted(instance_ids), act)
+        return _in_parts(sorted(places), act)
 
-    def deregister(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
-        registered = sorted(set(instance_ids) & set(self.backends(access, balancer)))
+    def deregister(self, access: Access, balancer: Balancer, places: Collection[str]) -> None:
+        registered = sorted(set(places) & set(self.backends(access, balancer)))
         for start in range(0, len(registered), _AT_ONCE):
             some = registered[start : start + _AT_ONCE]
             self._on(access, balancer, "deregister_instances_from_load_balancer", some)
@@ -183,6 +214,15 @@ def _in_parts(ids: list[str], act: Callable[[list[str]], None]) -> dict[str, str
             parts = [named, others] if named and others else [some[::2], some[1::2]]
             waiting += parts
     return refused
+
+
+def _target(place: str) -> dict[str, Any]:
+    """A place as RegisterTargets has it."""
+    if Takes.INSTANCES.is_one(place):
+        return {"Id": place}
+    address, _, port = place.partition(":")
+    # Not one of a network of AWS's, as far as anybody knows.
+    return {"Id": address, "AvailabilityZone": "all", **({"Port": int(port)} if port else {})}
 
 
 def _state(one: Mapping[str, Any]) -> TrafficState:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from longshore.domain.balancing import Balancer, BalancerKind, TrafficState
+from longshore.domain.balancing import Balancer, BalancerKind, Takes, TrafficState
 from longshore.providers.elb import ElasticLoadBalancing
 from longshore.providers.ports import NotThereError
 from tests.acceptance.world import wait_until
@@ -19,12 +19,13 @@ Balance = Callable[[Place], Balancer]
 EVERYWHERE = pytest.mark.parametrize("place", ["moto", "onebox"], indirect=True)
 
 
-def target_group(place: Place, name: str = "shop") -> Balancer:
+def target_group(place: Place, name: str = "shop", *, kind: str = "instance") -> Balancer:
     """A target group that a load balancer forwards to."""
     ec2, elb = place.owner("ec2"), place.owner("elbv2")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
     subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
-    arn = elb.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+    group = elb.create_target_group(Name=name, Protocol="HTTP", Port=8080, VpcId=vpc, TargetType=kind)
+    arn = group["TargetGroups"][0]["TargetGroupArn"]
     balancer = elb.create_load_balancer(Name=name, Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
     elb.create_listener(
         LoadBalancerArn=balancer,
@@ -116,3 +117,16 @@ def test_hosts_at_several_ports_go_out_at_all_of_them(place: Place) -> None:
     place.owner("elbv2").register_targets(TargetGroupArn=group["TargetGroupArn"], Targets=places)
     balancers.deregister(place.access, balancer, [host])
     wait_until("it is out", lambda: host not in balancers.backends(place.access, balancer))
+
+
+def test_addresses_of_on_premises_hosts(place: Place) -> None:
+    balancers, balancer = ElasticLoadBalancing(place.roles), target_group(place, kind="ip")
+    assert balancers.takes(place.access, balancer) is Takes.ADDRESSES
+    both = ["127.0.0.7", "127.0.0.8:8081"]
+    assert balancers.register(place.access, balancer, both) == {}
+    found = balancers.backends(place.access, balancer)
+    assert set(found) == {"127.0.0.7", "127.0.0.7:8080", "127.0.0.8:8081"}
+    balancers.deregister(place.access, balancer, ["127.0.0.8"])
+    assert "127.0.0.8:8081" in balancers.backends(place.access, balancer), "another port is another host"
+    balancers.deregister(place.access, balancer, both)
+    wait_until("both are out", lambda: not set(both) & set(balancers.backends(place.access, balancer)))

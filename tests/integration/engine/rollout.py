@@ -22,7 +22,7 @@ from longshore.api import (
 from longshore.api.limits import Limits
 from longshore.api.operations import Call
 from longshore.domain.alarms import AlarmState
-from longshore.domain.balancing import Backend, Balancer, TrafficState
+from longshore.domain.balancing import Backend, Balancer, Takes, TrafficState
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import ScriptCode, TargetStatus
 from longshore.domain.group import TagSet
@@ -92,19 +92,22 @@ class LoadBalancers:
         #: Calls made, by kind.
         self.calls: Counter[str] = Counter()
 
-    def register(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> Mapping[str, str]:
+    def takes(self, access: Access, balancer: Balancer) -> Takes:
+        return Takes.ADDRESSES if balancer.name == "addresses" else Takes.INSTANCES
+
+    def register(self, access: Access, balancer: Balancer, places: Collection[str]) -> Mapping[str, str]:
         self._called("register")
-        refused = {name: self.refuses[name] for name in instance_ids if name in self.refuses}
+        refused = {name: self.refuses[name] for name in places if name in self.refuses}
         here = self.hosts[balancer.name]
-        for name in set(instance_ids) - set(refused):
+        for name in set(places) - set(refused):
             if here.get(name) in (None, TrafficState.DRAINING):
                 here[name] = TrafficState.INITIAL
         return refused
 
-    def deregister(self, access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
+    def deregister(self, access: Access, balancer: Balancer, places: Collection[str]) -> None:
         self._called("deregister")
         here = self.hosts[balancer.name]
-        here.update((name, TrafficState.DRAINING) for name in instance_ids if name in here)
+        here.update((name, TrafficState.DRAINING) for name in places if name in here)
 
     def backends(self, access: Access, balancer: Balancer) -> Mapping[str, Backend]:
         self._called("backends")
@@ -245,6 +248,14 @@ class Rollout:
             loadBalancerInfo={"targetGroupInfoList": [{"name": "web"}]},
         )
 
+    def tag(self, name: str, key: str, value: str) -> None:
+        """Give a registered instance a tag more."""
+        self.call(
+            on_premises_instances.add_tags_to_on_premises_instances,
+            instanceNames=[name],
+            tags=[{"Key": key, "Value": value}],
+        )
+
     def change_document(self, **members: Any) -> None:
         """Change what the deployment was created with, as no operation can."""
 
@@ -331,8 +342,8 @@ class Rollout:
         """A server that dies as soon as it has told a balancer what to do."""
         deregister = self.balancers.deregister
 
-        def act(access: Access, balancer: Balancer, instance_ids: Collection[str]) -> None:
-            deregister(access, balancer, instance_ids)
+        def act(access: Access, balancer: Balancer, places: Collection[str]) -> None:
+            deregister(access, balancer, places)
             raise RuntimeError("killed")
 
         with pytest.MonkeyPatch.context() as patch:

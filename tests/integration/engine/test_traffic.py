@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy.engine import URL
 
+from longshore.api import plans
 from longshore.domain.balancing import TrafficState
 from longshore.domain.deployment import ScriptCode
 from longshore.domain.lifecycle import IN_PLACE_WITH_TRAFFIC
 from longshore.providers.ports import NoBalancerError, RoleRightsError, TransientError
-from tests.integration.engine.rollout import Rollout
+from tests.integration.engine.rollout import REVISION, Rollout
 
 Make = Callable[..., Rollout]
 ONE_AT_A_TIME = "CodeDeployDefault.OneAtATime"
@@ -253,3 +254,53 @@ def test_a_crash_between_the_act_and_the_commit_is_made_good_by_the_next_look(ma
     rollout.now += 100.0
     rollout.go_on()
     assert rollout.info["status"] == "Succeeded"
+
+
+def test_a_registered_instance_behind_a_load_balancer_by_its_address(make: Make) -> None:
+    rollout = make(hosts=1, registered=2)
+    rollout.mean(loadBalancerInfo={"targetGroupInfoList": [{"name": "web"}, {"name": "addresses"}]})
+    with_one, without = rollout.names
+    rollout.tag(with_one, "longshore:address", "10.0.3.17:8081")
+    place = "10.0.3.17:8081"
+    rollout.balancers.hosts["addresses"] = {place: TrafficState.HEALTHY}
+    rollout.deploy()
+    rollout.go_on(until=lambda: rollout.at("Install"))
+    assert place not in rollout.balancers.hosts["addresses"]
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    assert rollout.balancers.hosts["addresses"] == {place: TrafficState.HEALTHY}
+    assert set(rollout.balancers.hosts["web"]) == set(rollout.instances)
+    assert rollout.target(without)["status"] == "Succeeded"
+
+
+def test_an_address_that_is_none_fails_its_host_and_says_so(make: Make) -> None:
+    rollout = make(hosts=0, registered=1)
+    (host,) = rollout.names
+    rollout.tag(host, "longshore:address", "web-1.example.com")
+    rollout.deploy()
+    rollout.go_on()
+    assert rollout.info["errorInformation"]["code"] == "ELB_INVALID_INSTANCE"
+    assert "web-1.example.com" in rollout.diagnostics(host, "BlockTraffic")["message"]
+
+
+def test_hosts_that_share_an_address_go_out_together(make: Make) -> None:
+    rollout = make(hosts=0, registered=2, minimum=ONE_AT_A_TIME)
+    rollout.mean(loadBalancerInfo={"targetGroupInfoList": [{"name": "addresses"}]})
+    for host in rollout.names:
+        rollout.tag(host, "longshore:address", "10.0.3.17")
+    rollout.balancers.hosts["addresses"] = {"10.0.3.17": TrafficState.HEALTHY}
+    rollout.deploy()
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    assert rollout.balancers.hosts["addresses"] == {"10.0.3.17": TrafficState.HEALTHY}
+
+
+def test_a_plan_tells_of_addresses_that_are_none_or_shared(make: Make) -> None:
+    rollout = make(hosts=0, registered=3)
+    for host, address in zip(rollout.names, ("10.0.3.17", "10.0.3.17", "nowhere"), strict=True):
+        rollout.tag(host, "longshore:address", address)
+    rollout.mean(ec2TagFilters=[])
+    plan = rollout.call(plans.plan_deployment, applicationName="shop", deploymentGroupName="prod", revision=REVISION)
+    problems = {one["code"]: one["message"] for one in plan["problems"]}
+    assert "web-00, web-01 are all at 10.0.3.17" in problems["ADDRESS_SHARED"]
+    assert "web-02" in problems["ADDRESS_INVALID"]
