@@ -29,6 +29,8 @@ class ScalingGroups:
         self.made: dict[str, dict[str, LifecycleHook]] = {}
         #: Hook, instance and what was said, in order.
         self.answers: list[tuple[str, str, HookResult]] = []
+        #: Another's hook holds everybody up whatever is said.
+        self.keeps_waiting = False
         self.beats: list[tuple[str, str]] = []
         #: Instead of an answer to anything.
         self.fails: ProviderError | None = None
@@ -82,7 +84,7 @@ class ScalingGroups:
             one.instance_id == instance_id and one.lifecycle_state == PENDING_WAIT for one in self.groups[group].members
         )
         self.answers.append((hook, instance_id, result))
-        if waits and hook in self.made[group]:
+        if waits and not self.keeps_waiting and hook in self.made[group]:
             self.become(group, instance_id, IN_SERVICE if result is HookResult.CONTINUE else None)
         self._is_done()
         return waits

@@ -38,6 +38,8 @@ _OPERATIONS = {
 class Fleet(Rollout):
     """A group on an Auto Scaling group ``web``, and who looks after it."""
 
+    scaling: Any
+
     def __init__(self, database: URL, *, hosts: int = 0) -> None:
         super().__init__(database, hosts=hosts, minimum="CodeDeployDefault.AllAtOnce")
         self.scaling.make("web")
@@ -400,6 +402,27 @@ def test_a_server_that_is_killed_in_any_call_for_processes_leaves_none_suspended
         for _ in range(3):
             surviving(ready, ready.look)
         assert ready.scaling.groups["web"].suspended == frozenset()
+
+
+def test_two_deployment_groups_on_one_auto_scaling_group_both_deploy(ready: Fleet) -> None:
+    """S9.4: the instance waits for both, and each answers for itself."""
+    other = {**NAMED, "deploymentGroupName": "side"}
+    role = "arn:aws:iam::111122223333:role/deploy"
+    ready.hooked("CreateDeploymentGroup", **other, serviceRoleArn=role, autoScalingGroups=["web"])
+    ready.scaling.keeps_waiting = True
+    ready.scaling.become("web", "i-0002", WAITING)
+    ready.look()
+    # The other one has no revision yet: it lets the instance go on, and is not asked again while that waits.
+    ready.look()
+    ready.look()
+    assert [(one[1], one[2]) for one in ready.scaling.answers] == [("i-0002", HookResult.CONTINUE)]
+    ready.follow("autoscaling")
+    ready.run_all("i-0002")
+    ready.look()
+    ready.look()
+    assert len(ready.scaling.answers) == 2
+    assert len({hook for hook, _, _ in ready.scaling.answers}) == 2
+    assert len(ready.of("autoscaling")) == 1
 
 
 # Fleets, meanwhile.

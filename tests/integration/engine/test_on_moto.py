@@ -18,8 +18,10 @@ from longshore.providers.members import AwsMembers
 from longshore.store.database import sqlite_url
 from tests.contract.providers import places
 from tests.contract.providers.places import Place
+from tests.contract.providers.test_autoscaling import make
 from tests.contract.providers.test_elb import classic, target_group
 from tests.integration.engine.rollout import Rollout
+from tests.integration.engine.test_auto_scaling import Fleet
 
 TAGS = [{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}]
 
@@ -97,3 +99,37 @@ def test_a_load_balancer_that_is_not_there(place: Place, rollout: Rollout) -> No
     rollout.deploy()
     rollout.tick()
     assert rollout.info["errorInformation"]["code"] == "ELASTIC_LOAD_BALANCING_INVALID"
+
+
+def test_an_auto_scaling_group_has_its_hooks_and_its_processes_rest_meanwhile(place: Place, tmp_path: Path) -> None:
+    """As far as moto goes: it holds nobody up."""
+    fleet = Fleet(sqlite_url(tmp_path / "longshore.db"))
+    groups = Ec2AutoScaling(place.roles)
+    fleet.world = replace(fleet.world, members=AwsMembers(Ec2Instances(place.roles), groups), scaling=groups)
+    fleet.scaling = groups
+    fleet.sweeper = fleet.another()
+    make(place, "web", 2)
+    scaling = place.owner("autoscaling")
+    try:
+        fleet.mean(serviceRoleArn=place.access.role_arn)
+        processes = {"autoScalingGroupProcessesToSuspend": ["Launch", "Terminate"]}
+        fleet.update(autoScalingGroups=["web"], terminationHookEnabled=True, ec2DeploymentOptions=processes)
+        hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName="web")["LifecycleHooks"]
+        (told,) = fleet.group["autoScalingGroups"]
+        assert {one["LifecycleHookName"] for one in hooks} == {told["hook"], told["terminationHook"]}
+
+        fleet.instances = [one.instance_id for one in groups.describe(place.access, ["web"])["web"].in_service]
+        fleet.deploy()
+        fleet.tick()
+        assert fleet.overview == {"InProgress": 2}
+        assert groups.describe(place.access, ["web"])["web"].suspended == {"Launch", "Terminate"}
+        for instance in fleet.instances:
+            fleet.run_all(instance)
+        assert fleet.info["status"] == "Succeeded"
+        fleet.look()
+        assert groups.describe(place.access, ["web"])["web"].suspended == frozenset()
+
+        fleet.update(autoScalingGroups=[])
+        assert scaling.describe_lifecycle_hooks(AutoScalingGroupName="web")["LifecycleHooks"] == []
+    finally:
+        fleet.close()
