@@ -297,6 +297,8 @@ def test_an_instance_waits_for_all_hooks_and_goes_when_one_abandons_it() -> None
     world.group = complete(world.group, world.only(), "two", Result.ABANDON)
     world.settle()
     assert world.machines.known[first.instance_id or ""].state == "terminated"
+    world.now += 2
+    world.settle()
     assert world.only().instance_id != first.instance_id
     assert world.group.activities[-1].status == "Cancelled"
 
@@ -336,14 +338,23 @@ def test_who_drains_is_waited_for_before_anybody_is_asked() -> None:
     assert world.only().state is State.TERMINATING_WAIT
 
 
-def test_an_instance_that_dies_while_it_waits_is_replaced_at_once() -> None:
+def test_an_instance_that_dies_while_it_waits_is_replaced_each_time_a_little_later() -> None:
     world = World(group_of(1, hooks=(launch_hook(),)))
     world.settle()
-    first = world.only()
-    world.machines.become(first.instance_id or "", "terminated")
+    for pause in (2, 4, 8):
+        first = world.only()
+        world.machines.become(first.instance_id or "", "terminated")
+        world.settle()
+        world.now += pause - 1
+        world.settle()
+        assert world.group.members == ()
+        world.now += 1
+        world.settle()
+        assert world.only().instance_id != first.instance_id
+        assert world.only().state is State.PENDING_WAIT
+    world.group = complete(world.group, world.only(), "launch", Result.CONTINUE)
     world.settle()
-    assert world.only().instance_id != first.instance_id
-    assert world.only().state is State.PENDING_WAIT
+    assert world.group.failures == 0
 
 
 def test_the_unhealthy_is_replaced_unless_that_is_suspended() -> None:

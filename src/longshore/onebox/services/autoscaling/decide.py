@@ -23,7 +23,7 @@ from longshore.onebox.services.autoscaling.group import (
     Transition,
 )
 
-#: How long a refused launch is not tried again, doubled with each up to the second, seconds.
+#: How long nothing is launched after a launch that came to nothing, doubled with each up to the second, seconds.
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 120.0
 #: EC2's states of an instance that will not run again unless somebody starts it.
 _DOWN = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
@@ -112,7 +112,7 @@ def launched(group: Group, token: str, instance_id: str) -> Group:
         else one
         for one in group.activities
     )
-    return replace(group, members=members, activities=activities, refused=0, retry_at=0.0)
+    return replace(group, members=members, activities=activities)
 
 
 def refused(group: Group, token: str, why: str, now: float) -> Group:
@@ -120,14 +120,17 @@ def refused(group: Group, token: str, why: str, now: float) -> Group:
     member = next((one for one in group.members if one.token == token), None)
     if member is None:
         return group
-    pause = min(_FIRST_PAUSE * 2**group.refused, _LONGEST_PAUSE)
     return replace(
-        group,
+        _failed_once_more(group, now),
         members=tuple(one for one in group.members if one.token != token),
         activities=ended(group.activities, member.activity, "Failed", now, f"{why} Launching EC2 instance failed."),
-        refused=min(group.refused + 1, 16),
-        retry_at=now + pause,
     )
+
+
+def _failed_once_more(group: Group, now: float) -> Group:
+    """A launch came to nothing: the next one is not tried at once, and each time later."""
+    pause = min(_FIRST_PAUSE * 2**group.failures, _LONGEST_PAUSE)
+    return replace(group, failures=min(group.failures + 1, 16), retry_at=now + pause)
 
 
 def settled(group: Group, target_group: str, instance_ids: list[str], *, is_target: bool) -> Group:
@@ -191,8 +194,7 @@ class _Draft:
         seen = self._seen
         match member.state:
             case State.PENDING | State.PENDING_WAIT | State.PENDING_PROCEED if seen.is_lost(member.instance_id):
-                why = f"instance {member.instance_id} stopped running before it came into service."
-                self.leave(member, why, without_hooks=True)
+                self._fail(member, f"instance {member.instance_id} stopped running before it came into service.")
             case State.PENDING:
                 machine = seen.machines.get(member.instance_id)
                 if machine is not None and machine.state == "running":
@@ -252,8 +254,7 @@ class _Draft:
             member = replace(member, actions=actions)
             self.group = self.group.with_member(member)
         if Result.ABANDON in results and going_on is State.PENDING_PROCEED:
-            why = f"instance {member.instance_id} failed to complete its lifecycle action in favour of launching."
-            self.leave(member, why, without_hooks=True)
+            self._fail(member, f"a lifecycle action of instance {member.instance_id} abandoned its launch.")
         elif Result.ABANDON in results or None not in results:
             self._move(member, going_on)
 
@@ -261,6 +262,11 @@ class _Draft:
         # Who comes while that is suspended is not registered later either: somebody else has taken that on.
         passed_over = self.group.target_groups if self.group.is_suspended(Process.ADD_TO_LOAD_BALANCER) else ()
         self._move(replace(member, settled=passed_over), State.IN_SERVICE)
+        self.group = replace(self.group, failures=0, retry_at=0.0)
+
+    def _fail(self, member: Member, why: str) -> None:
+        self.leave(member, why, without_hooks=True)
+        self.group = _failed_once_more(self.group, self._now)
 
     def _check_health(self, member: Member) -> None:
         if member.is_healthy and not self.group.is_suspended(Process.HEALTH_CHECK) and self._is_failing(member):

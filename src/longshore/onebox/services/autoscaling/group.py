@@ -176,8 +176,8 @@ class Group:
     members: tuple[Member, ...] = ()
     #: The newest first.
     activities: tuple[Activity, ...] = ()
-    #: Launches that were refused one after another, and when the next is tried.
-    refused: int = 0
+    #: Launches one after another that came to nothing, and when the next is tried.
+    failures: int = 0
     retry_at: float = 0.0
     is_being_deleted: bool = False
 

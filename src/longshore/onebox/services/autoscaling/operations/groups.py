@@ -109,7 +109,7 @@ def update_auto_scaling_group(desk: Desk, call: Call, asked: Asked) -> None:
         _check_sizes(group)
         _check_launch_configuration(rows, group.launch)
         # Whoever changes a group that could not launch wants to see at once whether it can now.
-        rows.put(replace(group, refused=0, retry_at=0.0))
+        rows.put(replace(group, failures=0, retry_at=0.0))
 
 
 def describe_auto_scaling_groups(desk: Desk, call: Call, asked: Asked) -> Mapping[str, Any]:
@@ -165,7 +165,7 @@ def set_desired_capacity(desk: Desk, call: Call, asked: Asked) -> None:
             raise scaling_activity_in_progress(
                 f"The cooldown of {group.cooldown} seconds after the last scaling activity is not over."
             )
-        rows.put(replace(group, desired=wanted, refused=0, retry_at=0.0))
+        rows.put(replace(group, desired=wanted, failures=0, retry_at=0.0))
 
 
 def _existing(rows: Rows, name: str) -> Group:
