@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.request
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from longshore.auth.permissions.elasticloadbalancing import ELB, ELBV2
 from longshore.onebox.machinery.proxy.envoy import Envoy
 from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.elb import Elb
@@ -162,3 +164,25 @@ def test_instances_behind_a_classic_load_balancer(elb: Elbv2, classic: Elb, mach
     assert call(classic, "DescribeLoadBalancers")["LoadBalancerDescriptions"] == []
     one.close()
     two.close()
+
+
+def test_every_operation_needs_a_permission_that_policies_can_name(elb: Elbv2, classic: Elb) -> None:
+    assert elb.service.handlers.keys() == ELBV2.keys()
+    assert classic.service.handlers.keys() == ELB.keys()
+
+
+def test_a_proxy_that_dies_is_there_again(elb: Elbv2, tmp_path: Path) -> None:
+    balancer = call(elb, "CreateLoadBalancer", Name="shop")["LoadBalancers"][0]
+    answer = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}
+    asked = {"LoadBalancerArn": balancer["LoadBalancerArn"], "Protocol": "HTTP", "Port": 18080}
+    call(elb, "CreateListener", DefaultActions=[answer], **asked)
+    Envoy(tmp_path / "proxy").stop()
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{balancer['DNSName']}:18080/", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    until(answers)

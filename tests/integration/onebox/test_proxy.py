@@ -201,6 +201,8 @@ def test_the_process_is_found_again_and_goes_on_without_us(
     with load(ADDRESS, port) as seen:
         seen.more()
         again = Proxy(directory)
+        assert again.apply(plan(port, cluster("web", one, two)))
+        until(lambda: seen.answered["two"] > 0)
         assert again.apply(plan(port, cluster("web", two)))
         seen.more()
     assert (directory / "process").read_text() == process

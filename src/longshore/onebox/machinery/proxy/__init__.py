@@ -76,6 +76,10 @@ class Proxy:
             for place, state in found.items()
         }
 
+    def last_words(self) -> str:
+        """What it said last, where a plan does not come into force."""
+        return self._envoy.last_words()
+
     def stop(self) -> None:
         """End the process and every connection through it."""
         self._envoy.stop()

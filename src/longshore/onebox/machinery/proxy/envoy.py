@@ -151,6 +151,14 @@ class Envoy:
             raise ProxyError(f"The proxy answers {path} with {answer.status}: {body[:200].decode(errors='replace')}")
         return body
 
+    def last_words(self) -> str:
+        """The end of its log, which has what it cannot do."""
+        try:
+            lines = (self.directory / LOG).read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return " ".join(lines[-2:])
+
     def trim_logs(self) -> None:
         """Begin logs anew that are long; the one before is kept."""
         long = [log for log in (LOG, HEALTH_LOG) if _size(self.directory / log) > _LONGEST_LOG]
@@ -180,8 +188,7 @@ class Envoy:
                 if self.is_running() and self.ask("/ready"):
                     return
             if time.monotonic() > deadline:
-                said = _tail(self.directory / LOG)
-                raise ProxyError(f"Envoy does not start: {said or 'it did not say why'}")
+                raise ProxyError(f"Envoy does not start: {self.last_words() or 'it did not say why'}")
             time.sleep(0.02)
 
 
@@ -206,11 +213,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _tail(path: Path) -> str:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return " ".join(lines[-2:])

@@ -26,7 +26,7 @@ from longshore.onebox.services.elbv2.rows import (
 from longshore.wire.service import AwsError
 
 _PROTOCOLS = ("HTTP", "TCP")
-_TARGET = re.compile(r"(?P<speaks>HTTP|TCP):(?P<port>[0-9]{1,5})(?P<path>/.*)?")
+_TARGET = re.compile(r"(?P<speaks>HTTP|TCP):(?P<port>[0-9]{1,5})(?P<path>/[!-~]*)?")
 _DRAINING = "deregistration_delay.timeout_seconds"
 _CONFLICT = "A listener already exists for {} with LoadBalancerPort {}, but with a different InstancePort or Protocol"
 

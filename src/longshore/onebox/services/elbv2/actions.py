@@ -131,6 +131,8 @@ def _respond(action: Document) -> Document:
     return {"Type": "fixed-response", "FixedResponseConfig": dict(config)} | _order(action)
 
 
+#: Nothing that a header could not have in it.
+_PRINTABLE = re.compile("[!-~]*")
 _UNCHANGED = {
     "Protocol": "#{protocol}",
     "Host": "#{host}",
@@ -155,6 +157,8 @@ def _planned_redirect(config: dict[str, Any]) -> Redirect:
     """Raises the error of what cannot be done."""
     protocol, host, port = (config[name] for name in ("Protocol", "Host", "Port"))
     path, query = config["Path"], config["Query"]
+    if not all(_PRINTABLE.fullmatch(text) for text in (host, path, query)):
+        raise errors.validation("Host, Path and Query of a redirect are printable ASCII without spaces.")
     if port != _UNCHANGED["Port"] and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise errors.validation("The Port of a redirect is 1 to 65535, or #{port}.")
     if not path.startswith("/"):

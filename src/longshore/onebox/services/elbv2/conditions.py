@@ -11,7 +11,8 @@ from longshore.onebox.machinery.records import Document
 from longshore.onebox.services.elbv2 import errors
 
 _MOST_VALUES = 5
-_LONGEST = 128
+#: 1 to 128 characters of ASCII that can be seen, and spaces.
+_TEXT = re.compile("[ -~]{1,128}")
 _METHOD = re.compile("[A-Z_-]{1,40}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,40}")
 _CONFIGS = {
@@ -83,8 +84,8 @@ def _values(condition: Document) -> list[Any]:
 
 
 def _check_texts(config: Document) -> None:
-    if not all(1 <= len(one) <= _LONGEST for one in config["Values"]):
-        raise errors.validation(f"A condition value has 1 to {_LONGEST} characters.")
+    if not all(_TEXT.fullmatch(one) for one in config["Values"]):
+        raise errors.validation("A condition value has 1 to 128 printable characters of ASCII.")
 
 
 def _check_header(config: Document) -> None:
@@ -102,8 +103,10 @@ def _check_methods(config: Document) -> None:
 
 def _check_query(config: Document) -> None:
     for one in config["Values"]:
-        if not 1 <= len(one.get("Value") or "") <= _LONGEST or len(one.get("Key") or "") > _LONGEST:
-            raise errors.validation(f"A query string has a Value, and may have a Key, of up to {_LONGEST} characters.")
+        if not all(_TEXT.fullmatch(text) for text in (one.get("Value") or "", one.get("Key") or "any")):
+            raise errors.validation(
+                "A query string has a Value, and may have a Key, of 1 to 128 printable characters of ASCII."
+            )
 
 
 def _check_networks(config: Document) -> None:

@@ -86,12 +86,9 @@ class Reconciler:
                 asked = self._asked
             try:
                 pause = _LOOK_EVERY if self._look(is_asked=asked > self._looked) else None
-                self._last_problem = ""
             except ProxyError as error:
                 pause = _LOOK_EVERY
-                if str(error) != self._last_problem:
-                    log.error("proxy_failed", reason=str(error))
-                    self._last_problem = str(error)
+                self._tell("proxy_failed", str(error))
             except Exception:
                 pause = _LOOK_EVERY
                 log.exception("elbv2_look_failed")
@@ -110,9 +107,9 @@ class Reconciler:
         running = traffic.running(kept, self._instances)
         plan = traffic.plan(kept, running)
         is_in_force = self._proxy.apply(plan)
-        over = self._ended_instances(kept, running)
-        if is_in_force:
-            over += self._ended_drains(kept, running)
+        self._tell("proxy_waits", "" if is_in_force else self._proxy.last_words())
+        # What else is not in force keeps nobody's target: that it is drained, the proxy itself says.
+        over = self._ended_instances(kept, running) + self._ended_drains(kept, running)
         for owner, arn, some in over:
             self._forget(owner, arn, some)
         if over:
@@ -120,6 +117,12 @@ class Reconciler:
         elif is_in_force and plan.listeners and not any(_is_drained(one) for one in kept.targets.values()):
             self._settled = plan
         return bool(plan.listeners)
+
+    def _tell(self, event: str, reason: str) -> None:
+        """Log a problem once, as long as it is the same."""
+        if reason and reason != self._last_problem:
+            log.error(event, reason=reason)
+        self._last_problem = reason
 
     def _ended_instances(self, kept: traffic.Kept, running: traffic.Running) -> list[Over]:
         """Targets whose instances are gone for good."""

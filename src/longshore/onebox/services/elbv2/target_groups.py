@@ -51,6 +51,7 @@ _CHECKS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 _CHECK_MEMBERS = (*_CHECKS["HTTP"], "HealthCheckPath", "Matcher")
+_PATH = re.compile("/[!-~]*")
 _CODES = re.compile("([2-5][0-9][0-9])(?:-([2-5][0-9][0-9]))?")
 
 
@@ -90,7 +91,7 @@ def create(ask: Ask, given: Input) -> Output:
         "IpAddressType": "ipv4",
         **({"ProtocolVersion": "HTTP1"} if protocol == "HTTP" else {}),
         **({"VpcId": given["VpcId"]} if given.get("VpcId") else {}),
-        **_check(dict(_CHECKS[protocol]), given, protocol),
+        **checked({}, given, protocol),
         "Attributes": {},
         "Tags": tags,
         "Asked": asked,
@@ -114,7 +115,7 @@ def describe(ask: Ask, given: Input) -> Output:
 def modify(ask: Ask, given: Input) -> Output:
     arn = given["TargetGroupArn"]
     group = ask.require(GROUP, arn)
-    group |= _check({name: group[name] for name in _CHECK_MEMBERS if name in group}, given, group["Protocol"])
+    group |= checked({name: group[name] for name in _CHECK_MEMBERS if name in group}, given, group["Protocol"])
     if group["HealthCheckProtocol"] != "HTTP":
         group.pop("HealthCheckPath", None)
         group.pop("Matcher", None)
@@ -171,9 +172,14 @@ def health_check(group: Document) -> HealthCheck:
     )
 
 
-def _check(before: Document, given: Input, protocol: str) -> Document:
-    """The health check as it is kept; raises the error of what is wrong with it."""
-    check = before | {name: given[name] for name in _CHECK_MEMBERS if given.get(name) is not None}
+def checked(before: Document, given: Input, protocol: str) -> Document:
+    """The health check as it is kept; raises the error of what is wrong with it.
+
+    `before` is what it was, {} for a new one.
+    """
+    check = (
+        dict(_CHECKS[protocol]) | before | {name: given[name] for name in _CHECK_MEMBERS if given.get(name) is not None}
+    )
     speaks = check["HealthCheckProtocol"]
     if speaks not in ("HTTP", "TCP") or (protocol == "HTTP" and speaks != "HTTP"):
         raise errors.not_configurable(f"Targets of {protocol} are not checked by {speaks} here.")
@@ -186,8 +192,8 @@ def _check(before: Document, given: Input, protocol: str) -> Document:
         raise errors.validation("Health check timeout must be smaller than the health check interval")
     if speaks == "HTTP":
         check.setdefault("HealthCheckPath", "/")
-        if not check["HealthCheckPath"].startswith("/"):
-            raise errors.validation("Health check path must begin with '/'")
+        if not _PATH.fullmatch(check["HealthCheckPath"]):
+            raise errors.validation("Health check path must begin with '/' and be printable ASCII without spaces")
         codes = (check.get("Matcher") or {}).get("HttpCode") or ("200" if protocol == "HTTP" else "200-399")
         _codes(codes)
         check["Matcher"] = {"HttpCode": codes}
