@@ -4,13 +4,13 @@ from __future__ import annotations
 
 #: Answered as CodeDeploy answers, for want of what they are about.
 NOT_YET = {
-    "ContinueDeployment": "no deployment here waits for traffic yet: UnsupportedActionForDeploymentTypeException",
-    "SkipWaitTimeForInstanceTermination": "no deployment here terminates instances yet: the same answer",
-    "PutLifecycleEventHookExecutionStatus": "no hook here is a function's to answer for yet: the same answer",
+    "PutLifecycleEventHookExecutionStatus": (
+        "no hook here is a function's to answer for yet: UnsupportedActionForDeploymentTypeException"
+    ),
 }
 
 DIFFERS = {
-    "CreateDeployment": "Lambda, ECS and blue/green are refused for now, see below",
+    "CreateDeployment": "Lambda and ECS are refused for now, see below",
     "DeleteResourcesByExternalId": (
         "nothing is deleted, and that succeeds: only AWS CloudFormation gives external ids, no public operation sets "
         "one, so nothing here carries one"

@@ -112,7 +112,7 @@ def _check_target_instances(asked: Document, limits: Limits, *, is_wanted: bool)
         raise refused(f"{len(groups)} Auto Scaling groups were named; the most is {limits.auto_scaling_groups}.")
 
 
-def check_is_supported(platform: ComputePlatform, group: Document) -> None:
+def check_is_supported(platform: ComputePlatform) -> None:
     """Say no to what is right and would be silently left out: what this server cannot carry out yet."""
 
     def refuse(what: str) -> AwsError:
@@ -120,6 +120,3 @@ def check_is_supported(platform: ComputePlatform, group: Document) -> None:
 
     if platform is not ComputePlatform.SERVER:
         raise refuse(f"A deployment on {platform}")
-    style = group["deploymentStyle"]
-    if style.get("deploymentType") == "BLUE_GREEN":
-        raise refuse("A blue/green deployment")

@@ -53,7 +53,7 @@ def create(call: Call, asked: t.CreateDeploymentInputTypeDef, parameters: dict[s
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
     wanted = resolve(call, asked)
     _require_free(call, wanted.application, wanted.group)
-    check_is_supported(wanted.application.compute_platform, wanted.group.document)
+    check_is_supported(wanted.application.compute_platform)
 
     last_id = wanted.group.last_successful_deployment_id
     if is_restart(asked) and not parameters and last_id is not None:

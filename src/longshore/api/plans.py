@@ -13,6 +13,7 @@ from longshore.api.operations import Call, reads
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
 from longshore.domain.balancing import BadAddressError, Balancer, balancers_of, place_of
+from longshore.domain.blue_green import members_deployed_to
 from longshore.domain.deployment import ErrorCode, TargetStatus
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
@@ -44,7 +45,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     """All that the rows tell; whether the bundle is there is asked afterwards (`examining`)."""
     # The members have the names and meanings that they have for CreateDeployment.
     wanted = resolve(call, cast("t.CreateDeploymentInputTypeDef", asked))
-    check_is_supported(wanted.application.compute_platform, wanted.group.document)
+    check_is_supported(wanted.application.compute_platform)
     group = wanted.group
     seen = lineups.circumstances(
         call.tx,
@@ -79,7 +80,8 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     alarms = effective(asked, group.document)
     if watch_of(alarms) is not None:
         answer["alarmConfiguration"] = alarms
-    tags, scaling = ec2_tag_set(group.document), auto_scaling_groups(group.document)
+    deployed_to = members_deployed_to(group.document, asked.get("targetInstances", {}))
+    tags, scaling = ec2_tag_set(deployed_to), auto_scaling_groups(deployed_to)
     if (tags or scaling) and _ELSEWHERE not in asked:
         access = Access(scope=call.scope, role_arn=group.service_role_arn)
         answer[_MEANT] = (access, tags, scaling, balancers_of(group.document) if _has_traffic(group) else ())

@@ -75,7 +75,8 @@ def specification(deployment: Deployment, github_token: str | None = None) -> di
         "DeploymentGroupName": deployment.group_name,
         "ApplicationName": deployment.application_name,
         "DeploymentCreator": deployment.creator,
-        "DeploymentType": "IN_PLACE",
+        # By these two the agent knows whose scripts run when traffic is moved back (S3.18).
+        "DeploymentType": "BLUE_GREEN" if deployment.is_blue_green else "IN_PLACE",
         "Revision": _revision(deployment.revision),
         "AgentActionOverrides": {
             "AgentOverrides": {"FileExistsBehavior": deployment.document.get("fileExistsBehavior", "DISALLOW")}

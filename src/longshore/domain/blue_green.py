@@ -79,6 +79,46 @@ def options_of(configuration: Mapping[str, Any]) -> Options:
     )
 
 
+#: Processes of a copied Auto Scaling group that would give its instances traffic before their turn, or change how many
+#: there are; they run when the replacements serve (S7.13).
+SUSPENDED = ("AddToLoadBalancer", "AlarmNotification", "ScheduledActions")
+#: The tag by which a copy is known to be a deployment's.
+COPY_TAG = "CodeDeployProvisioningDeploymentId"
+
+
+def copy_name(group: str, deployment_id: str) -> str:
+    """How the copy of a deployment group's Auto Scaling group is called (S7.12)."""
+    return f"CodeDeploy_{group}_{deployment_id}"
+
+
+def members_deployed_to(group: Mapping[str, Any], named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Who a deployment to a group with this document installs on, spelled as a group says it.
+
+    Of a blue/green group these are the replacements that `named`, its `targetInstances`, means; of one that copies its
+    Auto Scaling group, those that are to be copied stand for them.
+    """
+    if group["deploymentStyle"].get("deploymentType") != "BLUE_GREEN":
+        return group
+    if options_of(group.get("blueGreenDeploymentConfiguration", {})).copies_group:
+        return {"autoScalingGroups": group.get("autoScalingGroups", [])}
+    return {**named, "ec2TagFilters": named.get("tagFilters")}
+
+
+def group_after(group: Mapping[str, Any], replacements: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a deployment group whose replacements have taken its originals' place.
+
+    `replacements` says who they are, spelled as `targetInstances`. Whoever the group meant before it means no more, so
+    that originals which are kept are not deployed to again (S7.15).
+    """
+    meant = {
+        "ec2TagFilters": replacements.get("tagFilters"),
+        "ec2TagSet": replacements.get("ec2TagSet"),
+        "autoScalingGroups": replacements.get("autoScalingGroups"),
+    }
+    kept = {member: value for member, value in group.items() if member not in meant}
+    return kept | {member: value for member, value in meant.items() if value}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
     """The hosts of one label, counted."""
@@ -123,7 +163,8 @@ class Seen:
     blue: Side
     #: Replacements that must end healthy; of a rollback, originals (S2.10).
     required: int
-    #: Whether all replacements are there to be deployed to, or all originals are gone that shall go; and if not, why.
+    #: Whether the replacements are there to be deployed to, or the originals are gone that shall go, and what is wrong
+    #: or missing: of originals that will never go, both are set.
     is_arranged: bool = False
     unarranged: str = ""
     #: The wait whose end was asked for.
@@ -138,8 +179,9 @@ class Seen:
     #: Hosts that have not ended and whose agent runs nothing: what a deployment that ends gives up. Whether others run.
     idle: tuple[str, ...] = ()
     is_running: bool = False
-    #: A sentence on the first host that failed.
+    #: A sentence on the first host that failed, and the code of its reason where that is the deployment's too.
     first_failure: str | None = None
+    failure_code: ErrorCode | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +208,18 @@ def is_to_be_switched(target: Target) -> bool:
     """
     first = READY_AT if target.label is Label.GREEN else 0
     return any(event.start_time is not None for event in target.events[first:])
+
+
+def rolling(seen: Seen) -> Fleet | None:
+    """The hosts that this phase takes one after another, as minimum healthy hosts count them."""
+    match seen.phase:
+        case Phase.INSTALL:
+            return _installing(seen)
+        case Phase.REROUTE:
+            return _rerouting(seen)
+        case Phase.RESTORE:
+            return _restoring(seen)
+    return None
 
 
 def next_step(seen: Seen, now: float) -> Step:
@@ -236,9 +290,9 @@ def _wait_termination(seen: Seen, now: float) -> Step:
 
 def _retire(seen: Seen, now: float) -> Step:
     """Whatever becomes of the originals, the replacements serve (S7.16)."""
-    if seen.is_arranged:
+    if seen.is_arranged and not seen.unarranged:
         return Step(finish=Finish(status=DeploymentStatus.SUCCEEDED), look_at=now, reason="the replacements serve")
-    if now >= seen.since + RETIRE_TIMEOUT:
+    if seen.is_arranged or now >= seen.since + RETIRE_TIMEOUT:
         message = f"The original instances could not all be terminated; look after them yourself. {seen.unarranged}"
         finish = Finish(status=DeploymentStatus.SUCCEEDED, message=message.strip())
         return Step(finish=finish, look_at=now, reason="originals are left behind")
@@ -372,7 +426,8 @@ def _name(phase: Phase) -> str:
 def _failed(seen: Seen, message: str) -> Finish:
     if seen.first_failure:
         message += f" First failure: {seen.first_failure}"
-    return Finish(status=DeploymentStatus.FAILED, code=ErrorCode.HEALTH_CONSTRAINTS, message=message)
+    code = seen.failure_code or ErrorCode.HEALTH_CONSTRAINTS
+    return Finish(status=DeploymentStatus.FAILED, code=code, message=message)
 
 
 def _next_look(seen: Seen, now: float) -> float:

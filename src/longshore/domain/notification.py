@@ -50,7 +50,9 @@ _STATUS = {
     TriggerEvent.DEPLOYMENT_FAILURE: "FAILED",
     TriggerEvent.DEPLOYMENT_STOP: "ABORTED",
     TriggerEvent.DEPLOYMENT_ROLLBACK: "IN_PROGRESS",
+    TriggerEvent.DEPLOYMENT_READY: "READY",
     TriggerEvent.INSTANCE_START: "IN_PROGRESS",
+    TriggerEvent.INSTANCE_READY: "READY",
     TriggerEvent.INSTANCE_SUCCESS: "SUCCEEDED",
     TriggerEvent.INSTANCE_FAILURE: "FAILED",
 }
@@ -110,7 +112,9 @@ def of_deployment(triggers: Sequence[Mapping[str, Any]], event: TriggerEvent, to
     }
     # These are texts that hold JSON, as consumers have come to expect (S10.4).
     if told.overview is not None:
-        shown = ("Succeeded", "Failed", "Skipped", "InProgress", "Pending")
+        shown = ["Succeeded", "Failed", "Skipped", "InProgress", "Pending"]
+        if TargetStatus.READY in told.overview:
+            shown.append("Ready")
         body["deploymentOverview"] = json.dumps({name: told.overview.get(TargetStatus(name), 0) for name in shown})
     if told.error_code is not None:
         body["errorInformation"] = json.dumps({"ErrorCode": told.error_code, "ErrorMessage": told.error_message})

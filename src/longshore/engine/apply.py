@@ -11,6 +11,7 @@ from longshore.domain.lifecycle_hook import BOOT_TIMEOUT, transition_of
 from longshore.domain.target import Target, lose, skip, start
 from longshore.engine import rollback, triggers
 from longshore.engine.plan import Plan
+from longshore.engine.server import blue_green
 from longshore.store import deployments, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, Deployment
@@ -45,6 +46,9 @@ def apply(
             required=plan.begin.required,
             total=len(plan.begin.targets),
         )
+        if plan.begin.phase is not None:
+            deployments.enter(tx, deployment.id, plan.begin.phase, now)
+            deployments.keep_sides(tx, deployment.id, plan.begin.replaced_groups, plan.begin.copied_group)
     for target_id in plan.lose:
         _move(tx, deployment.id, target_id, now, lose)
     for target_id in plan.skip:
@@ -53,6 +57,10 @@ def apply(
         targets.halt(tx, deployment.id)
     for target_id in plan.start:
         _move(tx, deployment.id, target_id, now, partial(start, patience=_patience(deployment)))
+    if plan.enter is not None and not deployments.is_stopping(tx, deployment.id):
+        # Who is asked to stop meanwhile stays where it is: from some phases there is no way back.
+        deployments.enter(tx, deployment.id, plan.enter, now)
+        triggers.tell_phase(tx, subscribed, deployment, plan.enter, now)
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:
         deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
@@ -79,7 +87,9 @@ def apply(
     )
     # What one instance comes to says nothing of the others, nor of the group.
     is_success = plan.finish.status is DeploymentStatus.SUCCEEDED and deployment.instance_id is None
-    if (standing or is_success) and transition_of(deployment.creator) is not Transition.TERMINATING:
+    if deployment.is_blue_green:
+        blue_green.remember(tx, deployment, succeeded=is_success)
+    elif (standing or is_success) and transition_of(deployment.creator) is not Transition.TERMINATING:
         deployments.remember_hosts(tx, deployment, succeeded=is_success)
     triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:

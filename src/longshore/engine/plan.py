@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from longshore.domain.blue_green import Phase
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import Finish
 from longshore.store.targets import NewTarget
@@ -19,6 +20,11 @@ class Begin:
     bundle: BundleFacts | None
     #: How many hosts all deployments of the account may have at once, these among them.
     account_limit: int
+    #: Where a blue/green deployment begins; one without targets has yet to get them.
+    phase: Phase | None = None
+    #: The Auto Scaling groups whose place its replacements take, and the one made for them.
+    replaced_groups: tuple[str, ...] = ()
+    copied_group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +40,8 @@ class Plan:
     halt: bool = False
     #: Hosts to start now.
     start: tuple[str, ...] = ()
+    #: Move a blue/green deployment on.
+    enter: Phase | None = None
     finish: Finish | None = None
     #: End even while hosts are still to be put back into traffic.
     leaves_out: bool = False

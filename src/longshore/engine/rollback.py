@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from longshore.domain.blue_green import is_to_be_switched
 from longshore.domain.deployment import DeploymentStatus, Finish
 from longshore.domain.ids import new_deployment_id
 from longshore.domain.rollback import CREATOR, is_wanted
@@ -14,7 +15,13 @@ from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
 
 #: What a rollback has in common with the deployment that it rolls back (S5.8).
-_KEPT = ("ignoreApplicationStopFailures", "deploymentStyle", "loadBalancerInfo", "ec2DeploymentOptions")
+_KEPT = (
+    "ignoreApplicationStopFailures",
+    "deploymentStyle",
+    "loadBalancerInfo",
+    "ec2DeploymentOptions",
+    "blueGreenDeploymentConfiguration",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +42,10 @@ def aftermath(tx: Transaction, deployment: Deployment, finish: Finish, now: floa
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:
         return _none(deployment, "its deployment group was deleted")
-    if not targets.any_attempted(tx, deployment.id):
+    if deployment.is_blue_green:
+        if not any(is_to_be_switched(row.target) for row in targets.every(tx, deployment.id)):
+            return _none(deployment, "no traffic was moved, so there is nothing to undo")
+    elif not targets.any_attempted(tx, deployment.id):
         return _none(deployment, "no instance was deployed to, so there is nothing to undo")
     if group.target_revision is None:
         return _none(deployment, f"no deployment to {group.name} has ever succeeded, so there is no revision to go to")
@@ -95,4 +105,7 @@ def _rollback(
         total_targets=None,
         stop_requested_by=None,
         bundle=None,
+        phase=None,
+        phase_time=None,
+        continued=None,
     )

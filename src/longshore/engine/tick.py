@@ -10,6 +10,7 @@ import structlog
 
 from longshore.domain.alarms import Watch, effective, watch_of
 from longshore.domain.balancing import balancers_of
+from longshore.domain.blue_green import Phase
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import (
     DEPLOYMENT_TIMEOUT,
@@ -27,9 +28,11 @@ from longshore.domain.rollback import CREATOR
 from longshore.engine.alarms import LOOK_EVERY, AlarmWatch
 from longshore.engine.apply import apply
 from longshore.engine.plan import Plan
+from longshore.engine.server import blue_green
 from longshore.engine.server.begin import plan_start
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import missing, observe
+from longshore.engine.server.replacing import Replacing
 from longshore.engine.suspending import suspend
 from longshore.engine.traffic import Traffic
 from longshore.providers.ports import Access, AutoScalingGroups, Bundles, Members, PermanentError, TransientError
@@ -54,6 +57,7 @@ class World:
     members: Members
     traffic: Traffic
     scaling: AutoScalingGroups
+    replacing: Replacing
     alarms: AlarmWatch
     #: Whether there is an EventBridge that is to be told.
     has_event_bus: bool = False
@@ -178,7 +182,9 @@ def _plan_watched(
 def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: float) -> Plan | None:
     """The next step, as far as alarms have no say in it; None when others must be asked first."""
     if deployment.status is not DeploymentStatus.CREATED:
-        return None if targets.errands(tx, deployment.id) else decide(observe(tx, deployment, now), now)
+        if targets.errands(tx, deployment.id) or deployment.phase in (Phase.PROVISION, Phase.RETIRE):
+            return None
+        return _go_on(tx, deployment, now)
     if deployment.error_code == ErrorCode.ALARM_ACTIVE:
         finish = Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message)
         return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
@@ -191,6 +197,9 @@ def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: fl
             message=f"The deployment was stopped by {deployment.stop_requested_by} before it started.",
         )
         return Plan(finish=finish, wake_at=now, reason="stopped before the start")
+    if deployment.is_blue_green:
+        is_rollback = deployment.creator == CREATOR
+        return blue_green.plan_rollback(tx, deployment, world.max_active_targets, now) if is_rollback else None
     if _is_restart(deployment) or "s3Location" in deployment.revision or _meant_elsewhere(tx, deployment):
         return None
     return _plan_lineup(tx, world, deployment, None, (), now)
@@ -201,8 +210,18 @@ def _plan_asking(world: World, claim: Claim, deployment: Deployment, now: float)
     if deployment.status is DeploymentStatus.CREATED:
         return _plan_start(world, deployment, now)
     look_again = world.traffic.attend(world.store, claim, deployment, now)
-    plan = decide(world.store.read(lambda tx: observe(tx, deployment, now)), now)
+    if deployment.phase in (Phase.PROVISION, Phase.RETIRE):
+        plan = world.replacing.plan_step(deployment, now)
+    else:
+        plan = world.store.read(lambda tx: _go_on(tx, deployment, now))
     return plan if look_again is None else replace(plan, wake_at=min(plan.wake_at, look_again))
+
+
+def _go_on(tx: Transaction, deployment: Deployment, now: float) -> Plan:
+    """The next step of one that has begun, by the rows alone."""
+    if deployment.is_blue_green:
+        return blue_green.plan_step(tx, deployment, now)
+    return decide(observe(tx, deployment, now), now)
 
 
 def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
@@ -212,6 +231,8 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         if now < deployment.create_time + START_TIMEOUT:
             return Plan(wake_at=now + _RETRY_AFTER, reason=f"the bundle's storage does not answer: {error}")
         return _fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
+    if deployment.is_blue_green:
+        return world.replacing.plan_start(deployment, bundle, now)
     try:
         elsewhere = _elsewhere(world, deployment)
         _check_balancers(world, deployment, elsewhere)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import TargetStatus
 from longshore.domain.event_bus import bus_trigger
 from longshore.domain.notification import INSTANCE_EVENTS, Told, TriggerEvent, end_of, of_deployment, of_instance
@@ -39,6 +40,13 @@ def tell_start(tx: Transaction, triggers: Triggers, deployment: Deployment, now:
     notifications.add(tx, deployment.scope, found, now)
 
 
+def tell_phase(tx: Transaction, triggers: Triggers, deployment: Deployment, phase: Phase, now: float) -> None:
+    """A blue/green deployment enters a phase; some of them are news (S10.1)."""
+    if phase is Phase.READY_WAIT and triggers:
+        told = _told(deployment, overview=targets.counts(tx, deployment.id))
+        notifications.add(tx, deployment.scope, of_deployment(triggers, TriggerEvent.DEPLOYMENT_READY, told), now)
+
+
 def tell_end(tx: Transaction, triggers: Triggers, deployment_id: str, now: float) -> None:
     """A deployment has ended."""
     deployment = deployments.get(tx, deployment_id) if triggers else None
@@ -56,7 +64,9 @@ def tell_instances(tx: Transaction, triggers: Triggers, deployment: Deployment, 
     news = targets.untold(tx, deployment.id, _AT_ONCE)
     for row, is_started in news:
         events = [] if is_started else [TriggerEvent.INSTANCE_START]
-        if row.target.status is TargetStatus.SUCCEEDED:
+        if row.target.status is TargetStatus.READY:
+            events.append(TriggerEvent.INSTANCE_READY)
+        elif row.target.status is TargetStatus.SUCCEEDED:
             events.append(TriggerEvent.INSTANCE_SUCCESS)
         elif row.target.status is TargetStatus.FAILED:
             events.append(TriggerEvent.INSTANCE_FAILURE)

@@ -16,12 +16,15 @@ from longshore.engine.auto_scaling import AutoScaling
 from longshore.engine.messenger import Messenger
 from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
+from longshore.engine.server.fleets import Fleets
+from longshore.engine.server.replacing import Replacing
 from longshore.engine.tick import World
 from longshore.engine.traffic import Traffic
 from longshore.onebox import world as onebox
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3
 from longshore.providers.autoscaling import Ec2AutoScaling
+from longshore.providers.ec2 import Ec2Instances
 from longshore.providers.elb import ElasticLoadBalancing
 from longshore.providers.service_roles import ServiceRoles
 from longshore.server import credentials, data_dir, outside, services
@@ -147,6 +150,12 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
             members=members,
             traffic=Traffic(balancers),
             scaling=scaling,
+            replacing=Replacing(
+                store,
+                Fleets(members, Ec2Instances(roles), scaling),
+                limit=settings.limits.instances_per_deployment,
+                account_limit=settings.limits.active_instances,
+            ),
             alarms=AlarmWatch(alarms),
             # onebox has none.
             has_event_bus=settings.aws_endpoint != "onebox",

@@ -206,6 +206,11 @@ def change(
         tx.execute(update(deployments).where(deployments.c.group_id == group.id).values(group_name=name))
 
 
+def redefine(tx: Transaction, group_id: str, document: dict[str, Any]) -> None:
+    """Replace the document of a group."""
+    tx.execute(update(deployment_groups).where(deployment_groups.c.id == group_id).values(document=document))
+
+
 def remove(tx: Transaction, group: DeploymentGroup, *, by: str, now: float) -> None:
     """Delete a group with its tags and ended deployments (S1.19); its lifecycle hooks are nobody's then.
 

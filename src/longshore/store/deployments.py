@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import case, null, select, update
+from sqlalchemy import case, func, null, select, update
 
 from longshore.domain.blue_green import Phase, Wait
 from longshore.domain.bundle import BundleFacts
@@ -61,6 +61,10 @@ class Deployment:
     phase_time: float | None = None
     #: The wait whose end was asked for.
     continued: Wait | None = None
+    #: The Auto Scaling groups whose place its replacements take.
+    replaced_groups: list[str] | None = None
+    #: The one that was made for them.
+    copied_group: str | None = None
     #: What there is to say of it although nothing went wrong.
     status_message: str | None = None
 
@@ -93,7 +97,7 @@ class LeaseLostError(Exception):
 
 
 _FIELDS = tuple(Deployment.__dataclass_fields__)
-_JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle")
+_JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle", "replaced_groups")
 # Core would build each of these anew, and every call of the API and every tick pays for some of them.
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
 _INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names
@@ -366,11 +370,26 @@ def begin(
         .where(deployments.c.id == deployment_id)
         .values(
             status=DeploymentStatus.IN_PROGRESS.value,
-            start_time=now,
+            # A blue/green deployment that made its hosts first began then.
+            start_time=func.coalesce(deployments.c.start_time, now),
             bundle=None if bundle is None else asdict(bundle),
             required_healthy=required,
             total_targets=total,
         )
+    )
+
+
+def is_stopping(tx: Transaction, deployment_id: str) -> bool:
+    """Whether somebody has asked for a stop by now."""
+    row = tx.hot("SELECT stop_requested_by FROM deployments WHERE id = ?", (deployment_id,)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def keep_sides(tx: Transaction, deployment_id: str, replaced_groups: Sequence[str], copied_group: str | None) -> None:
+    """Note which Auto Scaling groups a blue/green deployment is between, whatever its group is changed to meanwhile."""
+    tx.hot(
+        "UPDATE deployments SET replaced_groups = ?, copied_group = ? WHERE id = ?",
+        (as_json(list(replaced_groups)), copied_group, deployment_id),
     )
 
 
@@ -393,14 +412,15 @@ def finish(
     now: float,
     rollback_info: dict[str, Any] | None,
 ) -> None:
-    """End a deployment and free its group; the engine looks at it no more."""
+    """End a deployment and free its group; the engine looks at it no more. A message without a code is no error."""
     tx.hot(
-        "UPDATE deployments SET status = ?, error_code = ?, error_message = ?, complete_time = ?, rollback_info = ?,"
-        " wake_at = NULL, lease_owner = NULL, lease_until = NULL WHERE id = ?",
+        "UPDATE deployments SET status = ?, error_code = ?, error_message = ?, status_message = ?, complete_time = ?,"
+        " rollback_info = ?, wake_at = NULL, lease_owner = NULL, lease_until = NULL WHERE id = ?",
         (
             status.value,
             None if code is None else code.value,
-            message,
+            None if code is None else message,
+            message if code is None else None,
             now,
             None if rollback_info is None else as_json(rollback_info),
             deployment_id,
@@ -454,6 +474,25 @@ def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) 
             ),
         )
     )
+    have_succeeded_last(tx, deployment)
+
+
+def remember_replacements(tx: Transaction, deployment: Deployment) -> None:
+    """Have a group know the hosts that a blue/green deployment gave traffic to, and nobody whose place they took."""
+    tx.hot("DELETE FROM group_instances WHERE group_id = ?", (deployment.group_id,))
+    tx.hot(
+        "INSERT INTO group_instances (group_id, target_id, healthy, revision_identity)"
+        " SELECT group_id, target_id, targets.status = 'Succeeded',"
+        " CASE targets.status WHEN 'Succeeded' THEN revision_identity END"
+        " FROM targets JOIN deployments ON deployments.id = deployment_id"
+        " WHERE deployment_id = ? AND label = 'Green' AND targets.status IN ('Succeeded', 'Failed')"
+        " AND EXISTS (SELECT 1 FROM deployment_groups WHERE deployment_groups.id = group_id)",
+        (deployment.id,),
+    )
+
+
+def have_succeeded_last(tx: Transaction, deployment: Deployment) -> None:
+    """Have a group know this deployment as its last successful one (S7.24, S7.25)."""
     tx.execute(
         update(deployment_groups)
         .where(deployment_groups.c.id == deployment.group_id)

@@ -337,6 +337,10 @@ deployments = Table(
     Column("phase", String(16)),
     Column("phase_time", Float),
     Column("continued", String(16)),
+    #: Names of the Auto Scaling groups whose place its replacements take.
+    Column("replaced_groups", JSON(none_as_null=True)),
+    #: The one that was made for them.
+    Column("copied_group", String(255)),
     #: What there is to say of one that went well, or goes on.
     Column("status_message", Text),
     # The engine's own: when to look next, who is looking, and a number that grows with each claim.
@@ -438,7 +442,7 @@ targets = Table(
     Column("last_updated", Float),
     #: The lifecycle events as InstanceTarget spells them.
     Column("events", Text, nullable=False),
-    #: What triggers have told of it: 0 nothing, 1 its start, 2 its end, or nobody wants to know.
+    #: What triggers have told of it: 0 nothing, 1 its start, -1 that it is Ready, 2 its end, or nobody wants to know.
     Column("told", Integer, nullable=False, server_default=text("2")),
     Index(None, "deployment_id", "status", "turn", "target_id"),
     Index(None, "host", "deployment_id"),

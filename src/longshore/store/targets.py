@@ -22,6 +22,8 @@ from longshore.store.tables import targets
 
 #: `told` of a host of which nothing is left to tell.
 _ALL_TOLD = 2
+#: `told` of a replacement whose start was told, and that it is Ready.
+_READY_TOLD = -1
 _ATTEMPTED = (TargetStatus.SUCCEEDED.value, TargetStatus.FAILED.value)
 
 
@@ -143,6 +145,12 @@ def waiting(tx: Transaction, deployment_id: str, label: Label, status: TargetSta
         (deployment_id, label.value, status.value, limit),
     )
     return [row[0] for row in rows.fetchall()]
+
+
+def every(tx: Transaction, deployment_id: str) -> list[TargetRow]:
+    """All hosts of a deployment, by id."""
+    query = select(targets).where(targets.c.deployment_id == deployment_id).order_by(targets.c.target_id)
+    return [_row(row) for row in tx.execute(query).mappings()]
 
 
 def idle(tx: Transaction, deployment_id: str) -> list[str]:
@@ -325,6 +333,7 @@ def untold(tx: Transaction, deployment_id: str, limit: int) -> list[tuple[Target
     """Hosts whose start or end was not told yet, and whether their start was."""
     is_news = or_(
         and_(targets.c.status == TargetStatus.IN_PROGRESS.value, targets.c.told == 0),
+        and_(targets.c.status == TargetStatus.READY.value, targets.c.told >= 0, targets.c.told < _ALL_TOLD),
         and_(targets.c.status.in_(_ATTEMPTED), targets.c.told < _ALL_TOLD),
     )
     rows = tx.execute(
@@ -339,7 +348,9 @@ def untold(tx: Transaction, deployment_id: str, limit: int) -> list[tuple[Target
 def mark_told(tx: Transaction, deployment_id: str, rows: Iterable[TargetRow]) -> None:
     """What these hosts have come to was told."""
     for row in rows:
-        told = _ALL_TOLD if row.target.status.is_final else 1
+        told = (
+            _ALL_TOLD if row.target.status.is_final else _READY_TOLD if row.target.status is TargetStatus.READY else 1
+        )
         tx.hot(
             "UPDATE targets SET told = ? WHERE deployment_id = ? AND target_id = ?",
             (told, deployment_id, row.target_id),

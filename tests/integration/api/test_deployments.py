@@ -189,8 +189,6 @@ def test_deployments_that_shift_traffic_are_checked_in_full_and_then_refused(
 @pytest.mark.parametrize(
     ("targets", "code"),
     [
-        ({"tagFilters": [tag("a", "1")]}, "OperationNotSupported"),
-        ({"ec2TagSet": {"ec2TagSetList": [[tag("a", "1")]]}, "autoScalingGroups": ["green"]}, "OperationNotSupported"),
         (
             {"tagFilters": [tag("a", "1")], "ec2TagSet": {"ec2TagSetList": [[tag("a", "1")]]}},
             "InvalidTargetInstances",
@@ -212,6 +210,23 @@ def test_blue_green_targets_are_checked(
         codedeploy.create_deployment(
             applicationName=app, deploymentGroupName="web", revision=REVISION, targetInstances=targets
         )
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {"tagFilters": [tag("a", "1")]},
+        {"ec2TagSet": {"ec2TagSetList": [[tag("a", "1")]]}, "autoScalingGroups": ["green"]},
+    ],
+)
+def test_blue_green_targets_are_told_as_they_were_given(codedeploy: Any, app: str, group: Any, targets: Any) -> None:
+    group(app, "web", deploymentStyle=BLUE_GREEN, loadBalancerInfo=BALANCER, blueGreenDeploymentConfiguration=SWAP)
+    made = codedeploy.create_deployment(
+        applicationName=app, deploymentGroupName="web", revision=REVISION, targetInstances=targets
+    )
+    info = codedeploy.get_deployment(deploymentId=made["deploymentId"])["deploymentInfo"]
+    assert (info["targetInstances"], info["deploymentStyle"]) == (targets, BLUE_GREEN)
+    assert info["blueGreenDeploymentConfiguration"]["greenFleetProvisioningOption"] == {"action": "DISCOVER_EXISTING"}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from longshore.domain.lifecycle import IN_PLACE_WITH_TRAFFIC
 from longshore.domain.lineup import Host
 from longshore.domain.target import Diagnostics, Report, advance
 from longshore.engine.alarms import AlarmWatch
+from longshore.engine.server.fleets import Fleets
+from longshore.engine.server.replacing import Replacing
 from longshore.engine.tick import World, tick
 from longshore.engine.traffic import Traffic
 from longshore.providers.ports import Access, ProviderError, TransientError
@@ -40,6 +42,7 @@ from longshore.store.database import Store, Transaction
 from longshore.store.wakeup import Wakeup
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Caller
+from tests.integration.engine.cloud import Cloud
 from tests.integration.engine.scaling import ScalingGroups
 
 SCOPE = Scope("111122223333", "eu-central-1")
@@ -161,12 +164,14 @@ class Rollout:
         self.members = Members()
         self.balancers = LoadBalancers()
         self.scaling = ScalingGroups()
+        self.cloud = Cloud()
         self.world = World(
             store=self.store,
             bundles=Bundles(),
             members=self.members,
             traffic=Traffic(self.balancers),
             scaling=self.scaling,
+            replacing=Replacing(self.store, Fleets(self.cloud, self.cloud, self.cloud), limit=1000, account_limit=2000),
             alarms=AlarmWatch(self.alarms),
             max_targets=1000,
             max_active_targets=2000,

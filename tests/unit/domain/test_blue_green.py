@@ -136,7 +136,11 @@ def test_originals_that_cannot_be_terminated_do_not_fail_it() -> None:
     """S7.16."""
     leaving = seen(Phase.RETIRE, green=Side(succeeded=3), blue=Side(succeeded=2), unarranged="i-1 is protected.")
     assert next_step(leaving, 100.0).finish is None
-    assert next_step(replace(leaving, is_arranged=True), 100.0).finish == Finish(status=DeploymentStatus.SUCCEEDED)
+    gone = next_step(replace(leaving, is_arranged=True, unarranged=""), 100.0)
+    assert gone.finish == Finish(status=DeploymentStatus.SUCCEEDED)
+    never = next_step(replace(leaving, is_arranged=True), 100.0).finish
+    assert never is not None
+    assert (never.status, "protected" in (never.message or "")) == (DeploymentStatus.SUCCEEDED, True)
     late = next_step(leaving, 100.0 + RETIRE_TIMEOUT).finish
     assert late is not None
     assert (late.status, late.code) == (DeploymentStatus.SUCCEEDED, None)

@@ -100,26 +100,33 @@ def _finished_by_itself(seen: Seen, verdict: Verdict) -> Finish | None:
 
 def _ending(seen: Seen, now: float) -> Finish | None:
     """Why the deployment ends before its hosts are through, if it does."""
-    if seen.missing is not None:
-        thing = "application" if seen.missing is ErrorCode.APPLICATION_MISSING else "deployment group"
-        return Finish(
-            status=DeploymentStatus.FAILED,
-            code=seen.missing,
-            message=f"The {thing} was deleted while the deployment was running.",
-        )
-    if seen.alarm is not None:
-        return Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=seen.alarm)
-    if seen.stop_requested_by is not None:
-        return Finish(
-            status=DeploymentStatus.STOPPED,
-            code=ErrorCode.MANUAL_STOP,
-            message=f"The deployment was stopped by {seen.stop_requested_by}.",
-        )
+    if ending := ending_of(seen.missing, seen.alarm, seen.stop_requested_by):
+        return ending
     if now >= seen.create_time + DEPLOYMENT_TIMEOUT:
         return Finish(
             status=DeploymentStatus.FAILED,
             code=ErrorCode.TIMEOUT,
             message=f"The deployment took longer than {DEPLOYMENT_TIMEOUT / 3600:.0f} hours.",
+        )
+    return None
+
+
+def ending_of(missing: ErrorCode | None, alarm: str | None, stop_requested_by: str | None) -> Finish | None:
+    """What somebody else did that ends a deployment: deleted its group, let an alarm fire, asked for a stop."""
+    if missing is not None:
+        thing = "application" if missing is ErrorCode.APPLICATION_MISSING else "deployment group"
+        return Finish(
+            status=DeploymentStatus.FAILED,
+            code=missing,
+            message=f"The {thing} was deleted while the deployment was running.",
+        )
+    if alarm is not None:
+        return Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=alarm)
+    if stop_requested_by is not None:
+        return Finish(
+            status=DeploymentStatus.STOPPED,
+            code=ErrorCode.MANUAL_STOP,
+            message=f"The deployment was stopped by {stop_requested_by}.",
         )
     return None
 

@@ -53,7 +53,7 @@ def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
         leaving=tuple(one.target_id for one in at_balancers if one.event == BLOCK_TRAFFIC[1] and not one.is_return),
         returning=sum(one.is_return for one in at_balancers),
         not_taken_up=tuple(targets.not_taken_up(tx, deployment.id)) if closing else (),
-        first_failure=_first_failure(tx, deployment.id) if failing else None,
+        first_failure=first_failure(tx, deployment.id) if failing else None,
     )
 
 
@@ -93,7 +93,7 @@ def _open_zone(tx: Transaction, deployment: Deployment) -> OpenZone | None:
     )
 
 
-def _first_failure(tx: Transaction, deployment_id: str) -> Failure | None:
+def first_failure(tx: Transaction, deployment_id: str) -> Failure | None:
     names = targets.with_status(tx, deployment_id, TargetStatus.FAILED)
     rows = targets.find(tx, deployment_id, names[:25])
     first = min(rows, key=lambda row: row.last_updated or 0.0, default=None)

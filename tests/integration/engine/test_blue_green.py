@@ -1,0 +1,468 @@
+"""Blue/green deployments to EC2 instances: real rows, operations and engine; hosts and AWS of a test's own (S7.11)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from longshore.api import deployment_groups, deployment_waits, deployments
+from longshore.domain.balancing import TrafficState
+from longshore.domain.blue_green import SUSPENDED, Phase
+from longshore.domain.deployment import ScriptCode
+from longshore.domain.lifecycle import ALLOW_TRAFFIC, BLOCK_TRAFFIC, IN_PLACE
+from longshore.providers.ports import PermanentError, TransientError
+from longshore.store import applications, notifications
+from longshore.store import deployment_groups as deployment_group_rows
+from longshore.store import deployments as deployment_rows
+from longshore.store.database import Transaction
+from tests.integration.engine.rollout import SCOPE, Rollout
+
+TOPIC = "arn:aws:sns:eu-central-1:111122223333:news"
+KEEP = {"action": "KEEP_ALIVE"}
+
+
+def terminate(minutes: int = 0) -> dict[str, Any]:
+    return {"action": "TERMINATE", "terminationWaitTimeInMinutes": minutes}
+
+
+class BlueGreen(Rollout):
+    """A group whose originals, tagged blue or in the Auto Scaling group `blue`, serve behind a target group."""
+
+    def __init__(self, database: URL, minimum: Any) -> None:
+        super().__init__(database, hosts=0, minimum=minimum)
+        self.blue: list[str] = []
+        self.green: list[str] = []
+        #: Hosts and their events that fail.
+        self.broken: set[tuple[str, str]] = set()
+
+    def arrange(
+        self,
+        *,
+        copies: bool = False,
+        blue: int = 2,
+        green: int = 2,
+        after: Any = KEEP,
+        ready_minutes: int | None = None,
+    ) -> None:
+        """Say how the group deploys, and have its originals serve."""
+        ready: dict[str, Any] = {"actionOnTimeout": "CONTINUE_DEPLOYMENT"}
+        if ready_minutes is not None:
+            ready = {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": ready_minutes}
+        if copies:
+            self.blue = self.cloud.make_group("blue", blue)
+        else:
+            self.blue = self.cloud.launch(blue, colour="blue")
+            self.green = self.cloud.launch(green, colour="green")
+        self.balancers.hosts["web"] = dict.fromkeys(self.blue, TrafficState.HEALTHY)
+        self.mean(
+            onPremisesInstanceTagFilters=[],
+            deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+            loadBalancerInfo={"targetGroupInfoList": [{"name": "web"}]},
+            blueGreenDeploymentConfiguration={
+                "deploymentReadyOption": ready,
+                "greenFleetProvisioningOption": {"action": "DISCOVER_EXISTING"},
+                "terminateBlueInstancesOnDeploymentSuccess": after,
+            },
+            ec2TagFilters=[_tag("blue")],
+        )
+        self.copies = copies
+        if copies:
+            self.store.write(self._copy_blue)
+
+    def _copy_blue(self, tx: Transaction) -> None:
+        """As the operation leaves a group that copies its Auto Scaling group, but for the lifecycle hook."""
+        (group_id,) = deployment_group_rows.ids(tx, _application(tx))
+        group = deployment_group_rows.by_id(tx, group_id)
+        assert group is not None
+        document = {name: value for name, value in group.document.items() if name != "ec2TagFilters"}
+        configuration = dict(document["blueGreenDeploymentConfiguration"])
+        configuration["greenFleetProvisioningOption"] = {"action": "COPY_AUTO_SCALING_GROUP"}
+        document |= {"autoScalingGroups": ["blue"], "blueGreenDeploymentConfiguration": configuration}
+        deployment_group_rows.redefine(tx, group_id, document)
+
+    def begin(self, **options: Any) -> str:
+        """Deploy, up to the first event of a replacement."""
+        if not self.copies:
+            options.setdefault("targetInstances", {"tagFilters": [_tag("green")]})
+        self.deploy(**options)
+        self.tick()
+        return self.deployment_id
+
+    def pass_by(self) -> None:
+        """A second in which agents, balancers and AWS do their part."""
+        self.instances = [*self.cloud.machines]
+        self.tick()
+        for name in self.ready():
+            if name in self.cloud.running():
+                event = self._progress(name).event.name
+                self.run_event(name, ScriptCode.SCRIPT_FAILED if (name, event) in self.broken else ScriptCode.SUCCESS)
+        self.balancers.follow()
+        self.cloud.follow()
+        self.now += 1.0
+
+    def until(self, condition: Callable[[], object]) -> None:
+        for _ in range(3000):
+            if condition():
+                return
+            self.pass_by()
+        raise AssertionError(f"it does not come to that: {self.phase} {self.info}")
+
+    def until_phase(self, phase: Phase) -> None:
+        self.until(lambda: self.phase is phase or self.is_final)
+        assert self.phase is phase, self.info
+
+    def to_the_end(self) -> dict[str, Any]:
+        self.until(lambda: self.is_final)
+        return self.info
+
+    @property
+    def phase(self) -> Phase | None:
+        row = self.store.read(lambda tx: deployment_rows.get(tx, self.deployment_id))
+        return None if row is None else row.phase
+
+    @property
+    def serving(self) -> list[str]:
+        """Who gets requests."""
+        return sorted(
+            name
+            for name, state in self.balancers.hosts["web"].items()
+            if state is TrafficState.HEALTHY and name in self.cloud.running()
+        )
+
+    @property
+    def group(self) -> dict[str, Any]:
+        asked = {"applicationName": "shop", "deploymentGroupName": "prod"}
+        info: dict[str, Any] = self.call(deployment_groups.get_deployment_group, **asked)["deploymentGroupInfo"]
+        return info
+
+    def stop_and_roll_back(self) -> None:
+        self.call(deployments.stop_deployment, deploymentId=self.deployment_id, autoRollbackEnabled=True)
+
+    def go(self, wait: str = "READY_WAIT") -> None:
+        self.call(deployment_waits.continue_deployment, deploymentId=self.deployment_id, deploymentWaitType=wait)
+
+
+def _application(tx: Transaction) -> str:
+    found = applications.find(tx, SCOPE, "shop")
+    assert found is not None
+    return found.id
+
+
+def _tag(colour: str) -> dict[str, str]:
+    return {"Key": "colour", "Value": colour, "Type": "KEY_AND_VALUE"}
+
+
+Make = Callable[..., BlueGreen]
+
+
+@pytest.fixture
+def make(database: URL) -> Iterator[Make]:
+    made: list[BlueGreen] = []
+
+    def one(minimum: Any = "CodeDeployDefault.AllAtOnce", **arrangement: Any) -> BlueGreen:
+        made.append(BlueGreen(database, minimum))
+        made[-1].arrange(**arrangement)
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+def test_replacements_that_are_there_take_the_originals_place(make: Make) -> None:
+    """S7.11, S7.15: originals that are kept lose their traffic and leave the group."""
+    world = make()
+    world.begin()
+    assert world.overview == {"InProgress": 2}, "originals are not counted yet"
+    assert tuple(world.events(world.green[0])) == (*IN_PLACE, *ALLOW_TRAFFIC)
+    assert tuple(world.events(world.blue[0])) == BLOCK_TRAFFIC
+    world.until_phase(Phase.REROUTE)
+    assert world.serving == world.blue
+    world.until_phase(Phase.BLOCK)
+    assert world.serving == sorted([*world.blue, *world.green])
+    info = world.to_the_end()
+    assert (info["status"], info["instanceTerminationWaitTimeStarted"]) == ("Succeeded", False)
+    assert world.serving == world.green
+    assert sorted(world.cloud.running()) == sorted([*world.blue, *world.green])
+    assert world.overview == {"Succeeded": 4}
+    assert world.group["ec2TagFilters"] == [_tag("green")]
+    assert world.group["targetRevision"] == info["revision"]
+
+
+def test_what_was_let_go_can_be_the_next_replacement(make: Make) -> None:
+    """Two fleets that take turns."""
+    world = make()
+    world.begin()
+    world.to_the_end()
+    world.begin(targetInstances={"tagFilters": [_tag("blue")]})
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == world.blue
+    assert world.group["ec2TagFilters"] == [_tag("blue")]
+
+
+def test_a_copy_of_the_auto_scaling_group_takes_its_place(make: Make) -> None:
+    """S7.12, S7.13."""
+    world = make(copies=True, blue=3, after=terminate())
+    deployment_id = world.begin()
+    copy = f"CodeDeploy_prod_{deployment_id}"
+    assert (world.phase, world.info["status"], world.overview) == (Phase.PROVISION, "InProgress", {})
+    made = world.cloud.groups[copy]
+    assert (made.desired, made.suspended) == (3, frozenset(SUSPENDED))
+    assert made.tags == {"CodeDeployProvisioningDeploymentId": deployment_id}
+    world.until_phase(Phase.BLOCK)
+    green = world.cloud.of(copy)
+    assert world.serving == sorted([*world.blue, *green])
+    info = world.to_the_end()
+    assert (info["status"], info["instanceTerminationWaitTimeStarted"]) == ("Succeeded", True)
+    assert "additionalDeploymentStatusInfo" not in info
+    assert (sorted(world.cloud.groups), sorted(world.cloud.running())) == ([copy], sorted(green))
+    assert world.serving == sorted(green)
+    assert world.cloud.groups[copy].suspended == frozenset()
+    assert [one["name"] for one in world.group["autoScalingGroups"]] == [copy]
+
+
+def test_nobody_gets_traffic_before_somebody_says_so(make: Make) -> None:
+    """S7.14, S6.10, S10.1."""
+    world = make(ready_minutes=30)
+    events = ["DeploymentReady", "InstanceReady", "InstanceStart"]
+    world.mean(triggerConfigurations=[{"triggerName": "t", "triggerTargetArn": TOPIC, "triggerEvents": events}])
+    world.begin()
+    world.until_phase(Phase.READY_WAIT)
+    for _ in range(5):
+        world.pass_by()
+    assert (world.info["status"], world.overview, world.serving) == ("Ready", {"Ready": 2}, world.blue)
+    due = world.store.write(lambda tx: notifications.claim(tx, now=world.now, until=world.now + 60, limit=50))
+    told = [one.notification for one in due]
+    assert sorted(one.subject.partition(":")[0] for one in told) == [
+        "IN_PROGRESS", "IN_PROGRESS", "READY", "READY", "READY", "TEST",
+    ]  # fmt: skip
+    ready = next(json.loads(one.message) for one in told if "deploymentOverview" in one.message)
+    assert json.loads(ready["deploymentOverview"])["Ready"] == 2
+    world.go()
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == world.green
+
+
+def test_a_deployment_that_nobody_continues_stops_and_has_moved_nothing(make: Make) -> None:
+    """S4.6."""
+    world = make(ready_minutes=30)
+    world.mean(autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_STOP_ON_REQUEST"]})
+    world.begin()
+    world.until_phase(Phase.READY_WAIT)
+    world.now += 1800
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Stopped", "TIMEOUT")
+    assert "no traffic was moved" in info["rollbackInfo"]["rollbackMessage"]
+    assert world.serving == world.blue
+    assert world.group["ec2TagFilters"] == [_tag("blue")]
+
+
+def test_originals_wait_to_be_terminated_as_long_as_was_said(make: Make) -> None:
+    """S6.13."""
+    world = make(after=terminate(minutes=60))
+    world.begin()
+    world.until_phase(Phase.TERMINATION_WAIT)
+    began = world.now
+    assert (world.info["status"], world.info["instanceTerminationWaitTimeStarted"]) == ("InProgress", True)
+    world.now += 3500
+    world.pass_by()
+    assert set(world.blue) <= set(world.cloud.running())
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.now - began >= 3600
+    assert sorted(world.cloud.running()) == world.green
+
+
+def test_or_until_somebody_cannot_wait(make: Make) -> None:
+    """S6.10."""
+    world = make(after=terminate(minutes=60))
+    world.begin()
+    world.until_phase(Phase.TERMINATION_WAIT)
+    began = world.now
+    world.go("TERMINATION_WAIT")
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.now - began < 60
+    assert sorted(world.cloud.running()) == world.green
+
+
+def test_originals_that_nobody_may_terminate_do_not_fail_it(make: Make) -> None:
+    """S7.16."""
+    world = make(after=terminate())
+    world.cloud.protected[world.blue[0]] = PermanentError(f"{world.blue[0]} is protected from termination")
+    world.begin()
+    info = world.to_the_end()
+    assert (info["status"], "errorInformation" in info) == ("Succeeded", False)
+    assert "protected" in info["additionalDeploymentStatusInfo"]
+    assert info["deploymentStatusMessages"] == [info["additionalDeploymentStatusInfo"]]
+    assert world.group["ec2TagFilters"] == [_tag("green")]
+
+
+def test_replacements_get_their_traffic_at_the_pace_of_the_config(make: Make) -> None:
+    """S2.9."""
+    world = make("CodeDeployDefault.OneAtATime", green=3)
+    world.begin()
+    most = 0
+
+    def is_over() -> bool:
+        nonlocal most
+        if world.phase is Phase.REROUTE:
+            most = max(most, world.overview.get("InProgress", 0))
+        return world.is_final
+
+    world.until(is_over)
+    assert (most, world.serving) == (1, world.green)
+
+
+def test_a_replacement_that_fails_to_be_installed_leaves_the_originals_alone(make: Make) -> None:
+    world = make("CodeDeployDefault.OneAtATime")
+    world.mean(autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]})
+    world.begin()
+    world.broken = {(world.green[0], "Install")}
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
+    assert world.green[0] in info["errorInformation"]["message"]
+    assert "rollbackDeploymentId" not in info["rollbackInfo"]
+    assert world.overview == {"Failed": 1, "Skipped": 1}
+    assert world.serving == world.blue
+
+
+def succeed_once(world: BlueGreen) -> None:
+    """So that the group has a revision to go back to; blue and green change places."""
+    world.begin()
+    assert world.to_the_end()["status"] == "Succeeded"
+    world.blue, world.green = world.green, world.blue
+
+
+def test_an_original_that_keeps_its_traffic_fails_it_and_traffic_goes_back(make: Make) -> None:
+    """S2.10, S5.9, S3.12: nothing is installed; originals first."""
+    world = make()
+    succeed_once(world)
+    world.mean(autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]})
+    old = world.group["targetRevision"]
+    first = world.begin(
+        revision={"revisionType": "S3", "s3Location": {"bucket": "releases", "key": "2.zip", "bundleType": "zip"}},
+        targetInstances={"tagFilters": [_tag("blue")]},
+    )
+    world.broken = {(world.blue[0], "AfterBlockTraffic")}
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
+    world.deployment_id = info["rollbackInfo"]["rollbackDeploymentId"]
+    assert (world.info["creator"], world.info["revision"]) == ("codeDeployRollback", old)
+    world.tick()
+    assert {tuple(world.events(name)) for name in world.green} == {BLOCK_TRAFFIC}
+    assert {tuple(world.events(name)) for name in world.blue} == {ALLOW_TRAFFIC}
+    world.until_phase(Phase.WITHDRAW)
+    assert world.serving == sorted([*world.blue, *world.green])
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == sorted(world.blue)
+    assert world.info["rollbackInfo"]["rollbackTriggeringDeploymentId"] == first
+    assert world.group["ec2TagFilters"] == [_tag("green")], "the group is as it was"
+    assert world.group["targetRevision"] == old
+
+
+@pytest.mark.parametrize("phase", [Phase.INSTALL, Phase.READY_WAIT, Phase.REROUTE, Phase.BLOCK, Phase.TERMINATION_WAIT])
+def test_it_can_be_stopped_and_rolled_back_while_the_originals_live(make: Make, phase: Phase) -> None:
+    """S6.9."""
+    world = make("CodeDeployDefault.OneAtATime", ready_minutes=30)
+    world.begin()
+    world.until_phase(Phase.READY_WAIT)
+    world.go()
+    world.to_the_end()
+    world.blue, world.green = world.green, world.blue
+    configuration = world.group["blueGreenDeploymentConfiguration"]
+    configuration["terminateBlueInstancesOnDeploymentSuccess"] = terminate(60)
+    world.mean(
+        blueGreenDeploymentConfiguration=configuration,
+        autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_STOP_ON_REQUEST"]},
+    )
+    world.begin(targetInstances={"tagFilters": [_tag("blue")]})
+    if phase is not Phase.INSTALL:
+        world.until_phase(Phase.READY_WAIT)
+    if phase not in (Phase.INSTALL, Phase.READY_WAIT):
+        world.go()
+    world.until_phase(phase)
+    for _ in range(2):
+        world.pass_by()
+    world.stop()
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Stopped", "MANUAL_STOP")
+    if rollback := info["rollbackInfo"].get("rollbackDeploymentId"):
+        world.deployment_id = rollback
+        assert world.to_the_end()["status"] == "Succeeded"
+    assert bool(rollback) is (phase not in (Phase.INSTALL, Phase.READY_WAIT))
+    assert world.serving == sorted(world.blue)
+    assert set(world.blue) <= set(world.cloud.running())
+
+
+def test_a_group_without_replacements_says_so(make: Make) -> None:
+    """S7.18, S11."""
+    world = make(green=0)
+    world.begin()
+    assert world.info["errorInformation"]["code"] == "NO_INSTANCES"
+    world.begin(targetInstances={})
+    assert world.info["errorInformation"]["code"] == "NO_INSTANCES"
+
+
+def test_originals_are_no_replacements(make: Make) -> None:
+    """They serve: to deploy to them would be in place, with their traffic on."""
+    world = make()
+    world.begin()
+    world.to_the_end()
+    world.begin(targetInstances={"tagFilters": [_tag("green")]})
+    info = world.to_the_end()
+    assert info["errorInformation"]["code"] == "NO_INSTANCES"
+    assert "originals" in info["errorInformation"]["message"]
+    assert world.serving == world.green
+
+
+def test_an_auto_scaling_group_without_instances_is_not_copied(make: Make) -> None:
+    world = make(copies=True, blue=0)
+    world.begin()
+    info = world.to_the_end()
+    assert info["errorInformation"]["code"] == "NO_INSTANCES"
+    assert sorted(world.cloud.groups) == ["blue"]
+
+
+@pytest.mark.parametrize("phase", [None, Phase.PROVISION, Phase.INSTALL, Phase.REROUTE, Phase.BLOCK, Phase.RETIRE])
+def test_an_aws_that_is_away_for_two_minutes_costs_two_minutes(make: Make, phase: Phase | None) -> None:
+    world = make(copies=True, after=terminate())
+    if phase is not None:
+        world.begin()
+        world.until_phase(phase)
+    away = TransientError("nobody answers")
+    world.cloud.fails = world.balancers.fails = away
+    if phase is None:
+        world.begin()
+    for _ in range(120):
+        world.pass_by()
+    assert not world.is_final
+    world.cloud.fails = world.balancers.fails = None
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == sorted(world.cloud.running())
+
+
+def test_a_replacement_that_dies_is_one_that_failed(make: Make) -> None:
+    world = make("CodeDeployDefault.HalfAtATime", green=4)
+    world.begin()
+    world.until_phase(Phase.REROUTE)
+    world.cloud.terminate(_access(world), [world.green[-1]])
+    info = world.to_the_end()
+    assert (info["status"], world.overview) == ("Succeeded", {"Succeeded": 5, "Failed": 1})
+    assert world.serving == world.green[:-1]
+
+
+def test_an_original_that_dies_fails_it_like_one_that_keeps_its_traffic(make: Make) -> None:
+    world = make()
+    world.begin()
+    world.until_phase(Phase.BLOCK)
+    world.cloud.terminate(_access(world), [world.blue[0]])
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
+    assert world.blue[0] in info["errorInformation"]["message"]
+
+
+def _access(world: BlueGreen) -> Any:
+    return None
