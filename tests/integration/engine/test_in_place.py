@@ -165,7 +165,7 @@ def test_a_host_that_dies_in_an_event_is_given_an_hour(rollout_of: Any) -> None:
 
 def test_a_deployment_may_not_last_for_ever(rollout_of: Any) -> None:
     """S4.4."""
-    rollout = rollout_of(2, ONE)
+    rollout = rollout_of(4, ONE)
     rollout.deploy()
     rollout.tick()
     rollout.now += DEPLOYMENT_TIMEOUT - 1
@@ -176,6 +176,7 @@ def test_a_deployment_may_not_last_for_ever(rollout_of: Any) -> None:
     rollout.complete(rollout.running()[0])
     rollout.tick()
     assert rollout.info["errorInformation"]["code"] == "TIMEOUT"
+    assert "Pending" not in rollout.overview
 
 
 def test_stopping_lets_running_events_finish_and_starts_no_others(rollout_of: Any) -> None:

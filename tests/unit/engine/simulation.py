@@ -12,7 +12,14 @@ from random import Random
 
 from longshore.domain.blue_green import Options, Phase, Side, Step, Wait, is_to_be_switched, next_step
 from longshore.domain.blue_green import Seen as BlueGreenSeen
-from longshore.domain.deployment import DeploymentStatus, ErrorCode, Finish, ScriptCode, TargetStatus
+from longshore.domain.deployment import (
+    DEPLOYMENT_TIMEOUT,
+    DeploymentStatus,
+    ErrorCode,
+    Finish,
+    ScriptCode,
+    TargetStatus,
+)
 from longshore.domain.health import Fleet, room
 from longshore.domain.lifecycle import (
     ALLOW_TRAFFIC,
@@ -23,7 +30,19 @@ from longshore.domain.lifecycle import (
     READY_AT,
     Label,
 )
-from longshore.domain.target import CommandState, Diagnostics, Report, Target, advance, begin, lose, settle, skip, start
+from longshore.domain.target import (
+    CommandState,
+    Diagnostics,
+    Report,
+    Target,
+    advance,
+    begin,
+    lose,
+    returned,
+    settle,
+    skip,
+    start,
+)
 from longshore.engine.plan import Plan
 from longshore.engine.server.decide import Seen as InPlaceSeen
 from longshore.engine.server.decide import decide
@@ -278,14 +297,20 @@ class Simulation:
     def _move_traffic(self, deployment: Deployment, *, may_crash: bool) -> None:
         """The engine's own events, at the load balancer: asked for again until it has followed."""
         for name, target in list(deployment.targets.items()):
-            if target.command is not CommandState.ENGINE or self.balancer_is_away:
+            if target.command not in (CommandState.ENGINE, CommandState.RETURN) or self.balancer_is_away:
                 continue
             host = self.hosts[name]
-            wants = target.event.name == "AllowTraffic"
+            goes_back = target.command is CommandState.RETURN
+            wants = goes_back or target.event.name == "AllowTraffic"
+            if not wants:
+                # Written down before it is done.
+                target = deployment.targets[name] = replace(target, taken_out=True)
             host.is_registered = wants and not host.is_terminated
             if may_crash and self._lost():
                 continue  # done, and the answer was lost
-            if not wants or host.serves:
+            if goes_back:
+                deployment.targets[name] = returned(target)
+            elif not wants or host.serves:
                 deployment.targets[name] = settle(target, _ended(ScriptCode.SUCCESS), self.now)
 
     def _retire(self, deployment: Deployment) -> None:
@@ -314,7 +339,8 @@ class Simulation:
             failed=side.failed,
             skipped=side.skipped,
         )
-        closing = deployment.stop_requested or side.failed > 0
+        is_over = self.now >= deployment.create_time + DEPLOYMENT_TIMEOUT
+        closing = deployment.stop_requested or side.failed > 0 or is_over
         pending = [name for name, target in deployment.targets.items() if target.status is TargetStatus.PENDING]
         return InPlaceSeen(
             fleet=fleet,
@@ -326,11 +352,15 @@ class Simulation:
             first_deadline=_first_deadline(deployment),
             pending=tuple(pending[: None if closing else room(fleet)]),
             not_taken_up=tuple(
-                name
-                for name, target in deployment.targets.items()
-                if target.command in (CommandState.READY, CommandState.ENGINE)
+                name for name, target in deployment.targets.items() if target.command is CommandState.READY
             ),
             first_failure=None,
+            leaving=tuple(
+                name
+                for name, target in deployment.targets.items()
+                if target.command is CommandState.ENGINE and target.event.name == "BlockTraffic"
+            ),
+            returning=sum(target.command is CommandState.RETURN for target in deployment.targets.values()),
         )
 
     def _blue_green_seen(self, deployment: Deployment) -> BlueGreenSeen:
@@ -393,6 +423,9 @@ class Simulation:
         if isinstance(decided, Step) and decided.enter is not None:
             self._enter(deployment, decided.enter)
         if decided.finish is None:
+            return
+        if any(target.command in (CommandState.ENGINE, CommandState.RETURN) for target in deployment.targets.values()):
+            deployment.wake_at = self.now  # given up meanwhile, and to be put back first
             return
         if any(target.status is TargetStatus.IN_PROGRESS for target in deployment.targets.values()):
             self._halt(deployment)

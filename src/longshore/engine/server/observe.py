@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from longshore.domain.config import PREDEFINED_PREFIX
-from longshore.domain.deployment import ErrorCode, EventStatus, TargetStatus
+from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, ErrorCode, EventStatus, TargetStatus
 from longshore.domain.health import Fleet, room
 from longshore.domain.lifecycle import BLOCK_TRAFFIC, ENGINES
 from longshore.domain.zones import OpenZone, Zone, open_zone, zone_rules
@@ -33,7 +33,8 @@ def observe(tx: Transaction, deployment: Deployment, now: float) -> Seen:
     room_there = 0 if zone is None else zone.room(fleet, now)
     gone = missing(tx, deployment)
     alarm = deployment.error_message if deployment.error_code == ErrorCode.ALARM_ACTIVE else None
-    closing = gone is not None or alarm is not None or deployment.stop_requested_by is not None
+    is_over = now >= deployment.create_time + DEPLOYMENT_TIMEOUT
+    closing = gone is not None or alarm is not None or deployment.stop_requested_by is not None or is_over
     failing = fleet.failed > 0
     at_balancers = targets.errands(tx, deployment.id)
     return Seen(
