@@ -1,6 +1,6 @@
 """All benchmarks, one after the other."""
 
-from bench import agents, api, fleet, footprint, install, local, one_host, report
+from bench import agents, api, engine, fleet, footprint, install, local, one_host, report
 
 report.main(
     local.benchmark,
@@ -10,4 +10,5 @@ report.main(
     fleet.benchmark,
     install.benchmark,
     footprint.benchmark,
+    engine.benchmark,
 )
