@@ -166,6 +166,8 @@ def _needs(call: Call) -> Sequence[Need]:
 def _is_about_identity(call: Call) -> bool:
     """IAM's own operations, and ours that are fronts to them or give out what a host becomes a user by."""
     asked = [action for need in _needs(call) for action in need.actions]
+    # To pass a role on is to use it, and changes nothing about it.
+    asked = [action for action in asked if action != "iam:PassRole"]
     return any(action.startswith("iam:") or action == "longshore:CreateEnrollmentToken" for action in asked)
 
 
@@ -199,6 +201,8 @@ def _of_operation(call: Call, asked: Mapping[str, Any]) -> dict[str, Sequence[st
     tag_keys = [tag.get("Key", "") for tag in filter(None, tags)] or [str(key) for key in asked.get("TagKeys") or ()]
     if tag_keys:
         more["aws:tagkeys"] = tag_keys
+    if call.service == "codedeploy" and asked.get("serviceRoleArn"):
+        more["iam:passedtoservice"] = ["codedeploy.amazonaws.com"]
     if call.service == "iam" and (arn := asked.get("PolicyArn")):
         policy = managed_policy(arn)
         more["iam:policyarn"] = [policy.arn if policy else arn]

@@ -89,6 +89,13 @@ def _need(find: Find, *actions: str) -> Need:
     return Need(actions=tuple(f"codedeploy:{action}" for action in actions), find=find)
 
 
+def _passing_a_role(_operation: str) -> Need:
+    """Who has CodeDeploy act as a role must be one who may: it would do for him what he may not do himself."""
+    return Need(
+        actions=("iam:PassRole",), find=_if("serviceRoleArn", lambda asked: plain(named(asked, "serviceRoleArn")))
+    )
+
+
 #: Operation → what it is done to; then what else it needs.
 _NEEDS: Final[Mapping[str, Find | tuple[Find, *tuple[Callable[[str], Need], ...]]]] = {
     # Applications and their revisions.
@@ -108,13 +115,14 @@ _NEEDS: Final[Mapping[str, Find | tuple[Find, *tuple[Callable[[str], Need], ...]
     "ListDeploymentConfigs": everything,
     "DeleteDeploymentConfig": _config(),
     # Deployment groups.
-    "CreateDeploymentGroup": _group(),
+    "CreateDeploymentGroup": (_group(), _passing_a_role),
     "GetDeploymentGroup": _group(),
     "BatchGetDeploymentGroups": _group("deploymentGroupNames"),
     "ListDeploymentGroups": _application(),
     "UpdateDeploymentGroup": (
         _group("currentDeploymentGroupName"),
         _also(_if("newDeploymentGroupName", _group("newDeploymentGroupName"))),
+        _passing_a_role,
     ),
     "DeleteDeploymentGroup": _group(),
     # Deployments.
