@@ -23,6 +23,8 @@ Shops = Callable[..., Shop]
 
 #: How long the server stays away, seconds: as long as a host may be without it and notice nothing but pauses.
 AWAY = 60.0
+#: How long requests at work get when the server stops, seconds.
+REQUESTS_GET = 10.0
 
 
 @pytest.fixture
@@ -202,14 +204,14 @@ def test_agents_back_off_from_a_server_that_is_away_and_come_back(
 
 
 def test_sigterm_lets_go_of_held_polls_at_once(own_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops) -> None:
-    """A poll is held for 45 seconds; a server that is asked to stop does not wait for that."""
+    """A poll is held for 45 seconds; a server that is asked to stop does not wait for that, nor cuts anything off."""
     hosts = hosts_of(own_plane, 3)
     shop = shop_of(own_plane, hosts)
     shop.run(Revision())
     wait_until("every agent's poll is held", lambda: all(_is_connected(host, own_plane.port) for host in hosts))
     began = time.monotonic()
     assert own_plane.stop() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < REQUESTS_GET
     own_plane.start()
     _, ended = shop.run(Revision())
     assert ended["deploymentOverview"]["Succeeded"] == 3

