@@ -18,6 +18,7 @@ from longshore.domain.deployment import ErrorCode, TargetStatus
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
+from longshore.domain.lifecycle import BLUE_GREEN, IN_PLACE, IN_PLACE_WITH_TRAFFIC, Label
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
 from longshore.providers.ports import Access, Alarms, Bundles, LoadBalancers, Members, PermanentError, ProviderError
 from longshore.store import access_keys, instances, lineups, targets
@@ -69,6 +70,8 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
             for host in wave
         ],
         "waves": len(waves) if lineup.refusal is None else 0,
+        "lifecycleEvents": list(_events(group)),
+        "loadBalancers": list(map(str, balancers_of(group.document))) if _has_traffic(group) else [],
         "instancesAtOnce": lineup.at_once,
         "minimumHealthyInstances": lineup.required,
         "problems": [
@@ -115,6 +118,12 @@ def examining(
         return {**plan, "problems": [*missing, *plan["problems"], *bundle, *alarm]}
 
     return handle
+
+
+def _events(group: DeploymentGroup) -> Sequence[str]:
+    if group.document["deploymentStyle"].get("deploymentType") == "BLUE_GREEN":
+        return BLUE_GREEN[Label.GREEN]
+    return IN_PLACE_WITH_TRAFFIC if _has_traffic(group) else IN_PLACE
 
 
 def _has_traffic(group: DeploymentGroup) -> bool:

@@ -87,6 +87,8 @@ def _show(made: dict[str, Any]) -> None:
             f"on {len(instances)} instance(s), at most {made['instancesAtOnce']} at a time: {waves};"
             f" {made['minimumHealthyInstances']} stay up"
         )
+        if balancers := made.get("loadBalancers"):
+            console.print(f"behind   {', '.join(balancers)}: out while it is deployed to, back when healthy")
         console.print(_table(instances))
     if "estimatedSeconds" in made:
         console.print(f"takes about {made['estimatedSeconds']:.0f} s, as the last success did")

@@ -302,5 +302,7 @@ def test_a_plan_tells_of_addresses_that_are_none_or_shared(make: Make) -> None:
     rollout.mean(ec2TagFilters=[])
     plan = rollout.call(plans.plan_deployment, applicationName="shop", deploymentGroupName="prod", revision=REVISION)
     problems = {one["code"]: one["message"] for one in plan["problems"]}
+    assert plan["loadBalancers"] == ["target group web"]
+    assert tuple(plan["lifecycleEvents"]) == IN_PLACE_WITH_TRAFFIC
     assert "web-00, web-01 are all at 10.0.3.17" in problems["ADDRESS_SHARED"]
     assert "web-02" in problems["ADDRESS_INVALID"]
