@@ -21,8 +21,8 @@ from longshore.agent.errors import BundleError
 from longshore.agent.specification import Revision, Specification
 
 APPSPEC = "version: 0.0\nos: linux\n"
-#: Megabytes of the bundle whose connection is cut; by hand, a gigabyte takes a minute.
-LARGE = int(os.environ.get("LONGSHORE_LARGE_BUNDLE", "80"))
+#: Megabytes of the bundle whose connection is cut.
+LARGE = 1024
 
 
 def specification_of(revision: Revision, *, bundle_url: str | None = None) -> Specification:
