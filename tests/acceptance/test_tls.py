@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.acceptance.world import ControlPlane, wait_until
 from tests.bundle_host import certificate_for
+from tests.webhook import Webhook
 
 Files = tuple[Path, Path]
 
@@ -164,3 +165,48 @@ def test_files_that_cannot_be_used_are_said_at_the_start(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not plane.data_dir.exists()
+
+
+def test_the_server_calls_its_own_services(plane: ControlPlane) -> None:
+    """Alarms are read and topics told by TLS as well, at an address that the certificate does not name."""
+    cloudwatch, sns, deploy = (plane.client(one) for one in ("cloudwatch", "sns", "codedeploy"))
+    cloudwatch.put_metric_alarm(
+        AlarmName="errors",
+        Namespace="shop",
+        MetricName="errors",
+        Statistic="Sum",
+        Period=3600,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        TreatMissingData="ignore",
+    )
+    cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="a test")
+    with Webhook() as hook:
+        topic = sns.create_topic(Name="releases")["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{hook.port}/")
+        asked = wait_until("it is asked", lambda: hook.received)[0]
+        assert asked["SubscribeURL"].startswith(f"{plane.url}/?Action=ConfirmSubscription&")
+        sns.confirm_subscription(TopicArn=topic, Token=asked["Token"])
+        deploy.create_application(applicationName="shop")
+        deploy.create_deployment_group(
+            applicationName="shop",
+            deploymentGroupName="prod",
+            serviceRoleArn="arn:aws:iam::000000000000:role/deploy",
+            onPremisesInstanceTagFilters=[{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
+            alarmConfiguration={"enabled": True, "alarms": [{"name": "errors"}]},
+            triggerConfigurations=[
+                {"triggerName": "stops", "triggerTargetArn": topic, "triggerEvents": ["DeploymentStop"]}
+            ],
+        )
+        location = {"bucket": "releases", "key": "shop.zip", "bundleType": "zip"}
+        deployment_id = deploy.create_deployment(
+            applicationName="shop",
+            deploymentGroupName="prod",
+            revision={"revisionType": "S3", "s3Location": location},
+        )["deploymentId"]
+        told = wait_until("the stop is told", lambda: hook.received[2:])[0]
+    assert told["Subject"].startswith(f"ABORTED: AWS CodeDeploy {deployment_id}")
+    error = json.loads(json.loads(told["Message"])["errorInformation"])
+    assert error["ErrorCode"] == "ALARM_ACTIVE"
+    assert "Unverified" not in plane.log.read_text(), "its own socket needs no warning"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import urllib3
+
 from longshore.commands.envelope import Signer
 from longshore.onebox.services.ec2.ports import ControlPlane
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
@@ -19,6 +21,9 @@ from longshore.providers.topics import AppriseTopics, SnsTopics
 from longshore.server import credentials
 from longshore.server.settings import AlarmKind, AlarmSource, Settings
 from longshore.store.database import Store
+
+# Nothing is called without a look at its certificate but our own socket, at every look of the engine.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
 def bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
