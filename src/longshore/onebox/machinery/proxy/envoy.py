@@ -185,7 +185,8 @@ class Envoy:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with contextlib.suppress(ProxyError):
-                if self.is_running() and self.ask("/ready"):
+                # It may not be listening yet: first it looks at every endpoint.
+                if self.is_running() and self.ask("/server_info"):
                     return
             if time.monotonic() > deadline:
                 raise ProxyError(f"Envoy does not start: {self.last_words() or 'it did not say why'}")

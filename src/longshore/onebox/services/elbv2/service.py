@@ -15,7 +15,7 @@ from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.elbv2 import listeners, load_balancers, rules, tags, target_groups, targets
 from longshore.onebox.services.elbv2.actions import balancers_of_groups
 from longshore.onebox.services.elbv2.reconciler import Reconciler
-from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, short
+from longshore.onebox.services.elbv2.rows import GROUP, TARGETS, Ask, Input, Output, refuse, short
 from longshore.onebox.services.elbv2.targets import Instances
 from longshore.wire.constraints import explain_as
 from longshore.wire.service import AwsError, Call, Handler, Service
@@ -93,7 +93,12 @@ class Elbv2:
             if error.code != "TargetGroupNotFound":
                 raise
             return None
-        return {one["Target"]["Id"]: one["TargetHealth"]["State"] for one in described}
+        found: dict[str, str] = {}
+        for one in described:
+            # One that is there at several ports is as it is at the worst.
+            if found.get(one["Target"]["Id"], "healthy") == "healthy":
+                found[one["Target"]["Id"]] = one["TargetHealth"]["State"]
+        return found
 
     def do(
         self, operation: Operation, owner: Owner, given: Input, *, changes: bool = True, is_classic: bool = False
@@ -122,6 +127,7 @@ class Elbv2:
         return self.do(partial(targets.register, running=running), owner, given)
 
     def _health(self, owner: Owner, given: Input) -> Output:
+        refuse(given, "Include")
         arn = given["TargetGroupArn"]
         with self._records.transaction() as tx:
             ask = Ask(tx=tx, owner=owner, now=self._now())
