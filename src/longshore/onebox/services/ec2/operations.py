@@ -76,6 +76,11 @@ def handlers(world: World, modules: Iterable[ModuleType]) -> dict[str, Handler]:
     return {name: _handler(world, body) for name, _, body in _operations(modules)}
 
 
+def served(modules: Iterable[ModuleType]) -> frozenset[str]:
+    """The names of the operations of these modules."""
+    return frozenset(name for name, _, _ in _operations(modules))
+
+
 def changes(modules: Iterable[ModuleType]) -> frozenset[str]:
     """The names of those that may change something."""
     return frozenset(name for name, writes, _ in _operations(modules) if writes)

@@ -26,7 +26,8 @@ from longshore.onebox.services.ec2.operations import World, changes, handlers
 from longshore.onebox.services.ec2.ports import ControlPlane, Roles
 from longshore.wire.service import Call, Handler, Service
 
-_MODULES = (
+#: Whose operations are EC2's.
+MODULES = (
     instance_operations,
     image_operations,
     network_operations,
@@ -52,13 +53,13 @@ def build(records: Records, directory: Path, roles: Roles, plane: ControlPlane, 
     keeper = Keeper(records, hosts, now=time.time)
     ec2 = Ec2(records, keeper, roles, now=time.time)
     world = World(ec2=ec2, records=records, hosts=hosts, page_secret=_secret(records))
-    answered = handlers(world, _MODULES)
+    answered = handlers(world, MODULES)
     service = Service(
         model=models.load_later("ec2"),
         handlers={**answered, "RunInstances": _with_role(ec2, answered["RunInstances"])},
         explain=explain,
         signing_names=frozenset({"ec2"}),
-        unrecorded=changes(_MODULES),
+        unrecorded=changes(MODULES),
     )
     return Built(ec2=ec2, service=service, keeper=keeper)
 
