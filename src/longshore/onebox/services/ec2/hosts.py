@@ -16,8 +16,7 @@ from longshore.onebox.machinery.host_view import HostView, HostViewError, this_p
 from longshore.onebox.machinery.metadata_server import PORT, AddressTakenError, MetadataServer
 from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.ec2 import images, metadata, rows
-from longshore.onebox.services.ec2.keeper import HostFailedError
-from longshore.onebox.services.ec2.ports import ControlPlane, RoleCredentials, RoleRefusedError, Roles
+from longshore.onebox.services.ec2.ports import ControlPlane, HostFailedError, RoleCredentials, RoleRefusedError, Roles
 from longshore.onebox.services.ec2.values import Instance
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

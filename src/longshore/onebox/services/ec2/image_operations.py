@@ -11,8 +11,8 @@ from longshore.onebox.machinery.records import Document
 from longshore.onebox.services.ec2 import ec2, images, rows, tags
 from longshore.onebox.services.ec2.errors import invalid, missing, require_form
 from longshore.onebox.services.ec2.filters import chosen
-from longshore.onebox.services.ec2.keeper import HostFailedError
 from longshore.onebox.services.ec2.operations import Asked, page, reads, writes
+from longshore.onebox.services.ec2.ports import HostFailedError
 from longshore.onebox.services.ec2.values import State
 from longshore.wire.service import AwsError
 

@@ -1,22 +1,18 @@
-"""Keeps the hosts as the records say: what is pending is started, what shall end is ended, what ended is noticed.
-
-Level-triggered: each look compares a record with what runs and takes one step, and the record of the step is written
-after it. Whatever a killed server leaves half done, the next one's look goes on with.
-"""
+"""Keeps the hosts as the records say: what is pending is started, what shall end is ended, what ended is noticed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Protocol
 
 import structlog
 
 from longshore.onebox.machinery.records import Owner, Records
 from longshore.onebox.services.ec2 import rows
-from longshore.onebox.services.ec2.values import Instance, State
+from longshore.onebox.services.ec2.ports import Hosts
+from longshore.onebox.services.ec2.steps import Steps
+from longshore.onebox.services.ec2.values import Instance
 
 log = structlog.stdlib.get_logger()
 
@@ -26,44 +22,6 @@ _LOOK_EVERY = 1.0
 _AT_ONCE = 4
 #: Seconds that a server which stops waits for what is under way.
 _PATIENCE = 5.0
-#: Seconds a terminated instance is shown.
-_SHOWN_AFTER_END = 3600.0
-
-_BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown")
-
-
-class HostFailedError(Exception):
-    """A host cannot be started; the message says why."""
-
-
-class Hosts(Protocol):
-    """The real things behind instances. Each step may be repeated, and finds done what is done."""
-
-    def why_not(self) -> str | None:
-        """Why no host can be run here; None when one can."""
-
-    def is_running(self, instance: Instance) -> bool: ...
-
-    def is_attended(self, instance: Instance) -> bool:
-        """Whether its questions about itself are answered."""
-
-    def boot(self, owner: Owner, instance: Instance) -> None:
-        """Start the host, or find it started, and attend it; raises HostFailedError."""
-
-    def attend(self, owner: Owner, instance: Instance) -> None:
-        """Answer the host's questions about itself from now on; raises HostFailedError."""
-
-    def halt(self, instance: Instance) -> None:
-        """End the host; its files stay."""
-
-    def remove(self, owner: Owner, instance: Instance) -> None:
-        """End the host, forget its files, and lock out who has its keys."""
-
-    def sweep(self, known: Callable[[], set[str]]) -> None:
-        """End hosts that no record knows; `known` gives the ids of those that have one."""
-
-    def stop(self) -> None:
-        """Attend nobody any more; what runs goes on running."""
 
 
 class Keeper:
@@ -73,7 +31,7 @@ class Keeper:
         self.listeners: list[Callable[[Owner, Instance], None]] = []
         self._records = records
         self._hosts = hosts
-        self._now = now
+        self._steps = Steps(records, hosts, tell=self._tell, now=now)
         self._news = threading.Event()
         self._is_stopping = False
         self._busy: set[str] = set()
@@ -137,91 +95,23 @@ class Keeper:
         for owner, instance in everyones:
             if len(self._busy) == _AT_ONCE:
                 break
-            if instance.id not in self._busy and self._needs_work(instance):
+            if instance.id not in self._busy and self._steps.is_needed(instance):
                 self._busy.add(instance.id)
-                worker = threading.Thread(target=self._work, args=(owner, instance), name=instance.id, daemon=True)
+                worker = threading.Thread(target=self._work, args=(owner, instance.id), name=instance.id, daemon=True)
                 self._workers.append(worker)
                 worker.start()
         return not everyones
 
-    def _needs_work(self, instance: Instance) -> bool:
-        match instance.state:
-            case State.STOPPED:
-                return False
-            case State.TERMINATED:
-                return self._now() - (instance.end_time or 0.0) > _SHOWN_AFTER_END
-            case State.RUNNING:
-                # A host that runs is attended at the first look; then it costs two reads of small files a look.
-                return instance.is_to_reboot or not self._is_kept(instance)
-            case _:
-                return True
-
-    def _is_kept(self, instance: Instance) -> bool:
-        return self._hosts.is_running(instance) and self._hosts.is_attended(instance)
-
-    def _work(self, owner: Owner, instance: Instance) -> None:
+    def _work(self, owner: Owner, instance_id: str) -> None:
         try:
-            self._step(owner, instance)
+            self._steps.take(owner, instance_id)
         except Exception:
             # The next look tries again.
-            log.exception("ec2_step_failed", instance=instance.id, state=instance.state.value)
-            self._busy.discard(instance.id)
+            log.exception("ec2_step_failed", instance=instance_id)
+            self._busy.discard(instance_id)
         else:
-            self._busy.discard(instance.id)
+            self._busy.discard(instance_id)
             self._news.set()
-
-    def _step(self, owner: Owner, instance: Instance) -> None:
-        """Take one step with an instance, then write it down."""
-        match instance.state:
-            case State.PENDING:
-                self._boot(owner, instance)
-            case State.RUNNING if instance.is_to_reboot:
-                self._hosts.halt(instance)
-                self._boot(owner, instance)
-            case State.RUNNING if self._hosts.is_running(instance):
-                self._hosts.attend(owner, instance)
-            case State.RUNNING:
-                self._ended_by_itself(owner, instance)
-            case State.STOPPING:
-                self._hosts.halt(instance)
-                self._write(owner, instance, state=State.STOPPED)
-            case State.SHUTTING_DOWN:
-                self._hosts.remove(owner, instance)
-                self._write(owner, instance, state=State.TERMINATED, end_time=self._now(), private_ip=None)
-            case State.TERMINATED:
-                with self._records.transaction() as tx:
-                    tx.delete(rows.INSTANCE, owner, instance.id)
-
-    def _boot(self, owner: Owner, instance: Instance) -> None:
-        try:
-            self._hosts.boot(owner, instance)
-        except HostFailedError as error:
-            log.error("ec2_instance_failed", instance=instance.id, reason=str(error))
-            self._write(
-                owner,
-                instance,
-                state=State.SHUTTING_DOWN,
-                reason_code="Server.InternalError",
-                reason=f"Server.InternalError: Internal error on launch: {error}",
-            )
-        else:
-            self._write(owner, instance, state=State.RUNNING, is_to_reboot=False)
-
-    def _ended_by_itself(self, owner: Owner, instance: Instance) -> None:
-        code, reason = _BY_ITSELF
-        state = State.SHUTTING_DOWN if instance.shutdown_behavior == "terminate" else State.STOPPING
-        self._write(owner, instance, state=state, reason_code=code, reason=reason)
-
-    def _write(self, owner: Owner, seen: Instance, **values: object) -> None:
-        """Write down a step, unless a call has asked for something else meanwhile: then the next look sees to that."""
-        with self._records.transaction() as tx:
-            now = rows.instance(tx, owner, seen.id)
-            if now is None or (now.state, now.is_to_reboot) != (seen.state, seen.is_to_reboot):
-                return
-            after = replace(now, **values)  # type: ignore[arg-type]  # its fields
-            rows.put(tx, owner, [after])
-        log.info("ec2_instance", instance=after.id, state=after.state.value, reason=after.reason_code or None)
-        self._tell(owner, after)
 
     def _tell(self, owner: Owner, instance: Instance) -> None:
         for listener in self.listeners:

@@ -1,11 +1,13 @@
-"""What instances need of the control plane they belong to."""
+"""What instances stand on: hosts below, and the control plane they belong to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from longshore.onebox.machinery.records import Owner
+from longshore.onebox.services.ec2.values import Instance
 from longshore.wire.service import Call
 
 
@@ -66,3 +68,37 @@ class ControlPlane:
     specification_signer: str
     #: Of the certificate at a https:// URL; "" for none.
     certificate_sha256: str = ""
+
+
+class HostFailedError(Exception):
+    """A host cannot be started; the message says why."""
+
+
+class Hosts(Protocol):
+    """The real things behind instances. Each step may be repeated, and finds done what is done."""
+
+    def why_not(self) -> str | None:
+        """Why no host can be run here; None when one can."""
+
+    def is_running(self, instance: Instance) -> bool: ...
+
+    def is_attended(self, instance: Instance) -> bool:
+        """Whether its questions about itself are answered."""
+
+    def boot(self, owner: Owner, instance: Instance) -> None:
+        """Start the host, or find it started, and attend it; raises HostFailedError."""
+
+    def attend(self, owner: Owner, instance: Instance) -> None:
+        """Answer the host's questions about itself from now on; raises HostFailedError."""
+
+    def halt(self, instance: Instance) -> None:
+        """End the host; its files stay."""
+
+    def remove(self, owner: Owner, instance: Instance) -> None:
+        """End the host, forget its files, and lock out who has its keys."""
+
+    def sweep(self, known: Callable[[], set[str]]) -> None:
+        """End hosts that no record knows; `known` gives the ids of those that have one."""
+
+    def stop(self) -> None:
+        """Attend nobody any more; what runs goes on running."""
