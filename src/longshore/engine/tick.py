@@ -38,6 +38,7 @@ from longshore.engine.traffic import Traffic
 from longshore.providers.ports import Access, AutoScalingGroups, Bundles, Members, PermanentError, TransientError
 from longshore.store import deployment_groups, deployments, lineups, targets
 from longshore.store.database import Store, Transaction
+from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Claim, Deployment
 
 log = structlog.get_logger()
@@ -135,15 +136,16 @@ def _see(tx: Transaction, world: World, claim: Claim, now: float) -> _Seen | Non
     deployment = deployments.get(tx, claim.deployment_id)
     if deployment is None or deployment.status.is_final:
         return None
-    watch = _watch(tx, deployment)
+    group = deployment_groups.by_id(tx, deployment.group_id)
+    watch = _watch(deployment, group)
     return _Seen(
         deployment=deployment,
         watch=watch,
-        plan=_plan_by_rows(tx, world, deployment, now) if watch is None else None,
+        plan=_plan_by_rows(tx, world, deployment, group, now) if watch is None else None,
     )
 
 
-def _watch(tx: Transaction, deployment: Deployment) -> Watch | None:
+def _watch(deployment: Deployment, group: DeploymentGroup | None) -> Watch | None:
     """The alarms to look at.
 
     A rollback looks at none: what fires may well be what it mends (S5.8). Neither does a deployment to one instance:
@@ -151,7 +153,6 @@ def _watch(tx: Transaction, deployment: Deployment) -> Watch | None:
     """
     if deployment.creator == CREATOR or deployment.instance_id is not None or deployment.error_code is not None:
         return None
-    group = deployment_groups.by_id(tx, deployment.group_id)
     return None if group is None else watch_of(effective(deployment.document, group.document))
 
 
@@ -172,14 +173,18 @@ def _plan_watched(
         deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
     elif look.is_open and deployment.status is DeploymentStatus.CREATED:
         return deployment, Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
-    plan = world.store.read(lambda tx: _plan_by_rows(tx, world, deployment, now))
+    plan = world.store.read(
+        lambda tx: _plan_by_rows(tx, world, deployment, deployment_groups.by_id(tx, deployment.group_id), now)
+    )
     plan = plan or _plan_asking(world, claim, deployment, now)
     if plan.finish is None:
         plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
     return deployment, plan
 
 
-def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: float) -> Plan | None:
+def _plan_by_rows(
+    tx: Transaction, world: World, deployment: Deployment, group: DeploymentGroup | None, now: float
+) -> Plan | None:
     """The next step, as far as alarms have no say in it; None when others must be asked first."""
     if deployment.status is not DeploymentStatus.CREATED:
         if targets.errands(tx, deployment.id) or deployment.phase in (Phase.PROVISION, Phase.RETIRE):
@@ -188,7 +193,8 @@ def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: fl
     if deployment.error_code == ErrorCode.ALARM_ACTIVE:
         finish = Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.ALARM_ACTIVE, message=deployment.error_message)
         return Plan(finish=finish, wake_at=now, reason="alarms stop it before the start")
-    if gone := missing(tx, deployment):
+    if group is None:
+        gone = missing(tx, deployment) or ErrorCode.DEPLOYMENT_GROUP_MISSING
         return _fail(gone, "The application or deployment group was deleted before the deployment started.", now)
     if deployment.stop_requested_by is not None:
         finish = Finish(
@@ -200,9 +206,9 @@ def _plan_by_rows(tx: Transaction, world: World, deployment: Deployment, now: fl
     if deployment.is_blue_green:
         is_rollback = deployment.creator == CREATOR
         return blue_green.plan_rollback(tx, deployment, world.max_active_targets, now) if is_rollback else None
-    if _is_restart(deployment) or "s3Location" in deployment.revision or _meant_elsewhere(tx, deployment):
+    if _is_restart(deployment) or "s3Location" in deployment.revision or _meant_elsewhere(deployment, group):
         return None
-    return _plan_lineup(tx, world, deployment, None, (), now)
+    return _plan_lineup(tx, world, deployment, group, None, (), now)
 
 
 def _plan_asking(world: World, claim: Claim, deployment: Deployment, now: float) -> Plan:
@@ -242,18 +248,22 @@ def _plan_start(world: World, deployment: Deployment, now: float) -> Plan:
         return _fail(error.code, f"AWS could not be asked for what the group names: {error}", now)
     except PermanentError as error:
         return _fail(error.code, f"AWS cannot be asked for what the group names: {error}", now)
-    return world.store.read(lambda tx: _plan_lineup(tx, world, deployment, bundle, elsewhere, now))
+    return world.store.read(
+        lambda tx: _plan_lineup(
+            tx, world, deployment, deployment_groups.by_id(tx, deployment.group_id), bundle, elsewhere, now
+        )
+    )
 
 
 def _plan_lineup(
     tx: Transaction,
     world: World,
     deployment: Deployment,
+    group: DeploymentGroup | None,
     bundle: BundleFacts | None,
     elsewhere: Sequence[Host],
     now: float,
 ) -> Plan:
-    group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None:
         return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.", now)
     if deployment.instance_id is not None:
@@ -295,7 +305,7 @@ def _is_restart(deployment: Deployment) -> bool:
 
 def _elsewhere(world: World, deployment: Deployment) -> list[Host]:
     """The group's EC2 instances; from now on nobody launches or terminates any, if that is wanted."""
-    meant = world.store.read(lambda tx: _meant_elsewhere(tx, deployment))
+    meant = _meant_elsewhere(deployment, world.store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id)))
     if meant is None:
         return []
     access, tags, groups = meant
@@ -311,9 +321,8 @@ def _check_balancers(world: World, deployment: Deployment, hosts: Sequence[Host]
         world.traffic.check(access, balancers_of(deployment.document))
 
 
-def _meant_elsewhere(tx: Transaction, deployment: Deployment) -> tuple[Access, TagSet, list[str]] | None:
+def _meant_elsewhere(deployment: Deployment, group: DeploymentGroup | None) -> tuple[Access, TagSet, list[str]] | None:
     """How to find the group's EC2 instances. A group that means none needs no AWS, and no service role."""
-    group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None or deployment.instance_id is not None:
         return None
     tags, groups = ec2_tag_set(group.document), auto_scaling_groups(group.document)
