@@ -183,7 +183,7 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
     # In the same commit: from the moment of the answer on, no host starts another event.
     targets.halt(call.tx, deployment.id)
     deployments.ask_to_stop(call.tx, deployment.id, by=call.caller, now=call.now)
-    if targets.any_running(call.tx, deployment.id):
+    if targets.any_running(call.tx, deployment.id) or targets.errands(call.tx, deployment.id):
         return {
             "status": "Pending",
             "statusMessage": "Nothing more will be scheduled; lifecycle events that are running may finish.",

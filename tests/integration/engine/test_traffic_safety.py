@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ troubles = st.sampled_from(
 steps = st.one_of(
     st.tuples(st.just("tick")),
     st.tuples(st.just("crash")),
+    st.tuples(st.just("die")),
     st.tuples(st.just("time"), st.sampled_from([1.0, 2.0, 61.0, 301.0, 3601.0])),
     st.tuples(st.just("run"), st.integers(0, 7), codes),
     st.tuples(st.just("drain"), st.integers(0, 7)),
@@ -80,6 +82,11 @@ def act(rollout: Rollout, step: tuple) -> None:
             rollout.tick(times=3)
         case ("crash",):
             rollout.crash_while_ticking()
+            rollout.now += LEASE
+        case ("die",):
+            # A server that dies when the balancer has done what it was told, and nobody has written that down.
+            with rollout.dying_after_the_act(), suppress(RuntimeError):
+                rollout.tick(times=1)
             rollout.now += LEASE
         case ("time", seconds):
             rollout.now += seconds
