@@ -36,9 +36,9 @@ _BOOT = """#!/bin/sh
 {environment}
 umask 022
 cd /
-done=/var/lib/longshore/{instance}.booted
+done=/var/lib/cloud/instances/{instance}/user-data
 if [ -e {run}/user-data ] && [ ! -e "$done" ]; then
-  mkdir -p /var/lib/longshore
+  mkdir -p "$(dirname "$done")"
   : >"$done"
   setsid {run}/user-data </dev/null >>/var/log/cloud-init-output.log 2>&1 &
 fi

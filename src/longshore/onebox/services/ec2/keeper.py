@@ -20,6 +20,8 @@ log = structlog.stdlib.get_logger()
 _LOOK_EVERY = 1.0
 #: Hosts that are started or ended at a time.
 _AT_ONCE = 4
+#: Seconds until a step that failed is tried again.
+_AFTER_TROUBLE = 10.0
 #: Seconds that a server which stops waits for what is under way.
 _PATIENCE = 5.0
 
@@ -35,6 +37,8 @@ class Keeper:
         self._news = threading.Event()
         self._is_stopping = False
         self._busy: set[str] = set()
+        #: When to try again with those with which a step failed, on the monotonic clock.
+        self._not_before: dict[str, float] = {}
         self._thread: threading.Thread | None = None
         self._workers: list[threading.Thread] = []
         self._trial = threading.Lock()
@@ -95,6 +99,8 @@ class Keeper:
         for owner, instance in everyones:
             if len(self._busy) == _AT_ONCE:
                 break
+            if self._not_before.get(instance.id, 0.0) > time.monotonic():
+                continue
             if instance.id not in self._busy and self._steps.is_needed(instance):
                 self._busy.add(instance.id)
                 worker = threading.Thread(target=self._work, args=(owner, instance.id), name=instance.id, daemon=True)
@@ -106,10 +112,12 @@ class Keeper:
         try:
             self._steps.take(owner, instance_id)
         except Exception:
-            # The next look tries again.
             log.exception("ec2_step_failed", instance=instance_id)
+            # Tried again, but not at the cost of those with which nothing is wrong.
+            self._not_before[instance_id] = time.monotonic() + _AFTER_TROUBLE
             self._busy.discard(instance_id)
         else:
+            self._not_before.pop(instance_id, None)
             self._busy.discard(instance_id)
             self._news.set()
 
