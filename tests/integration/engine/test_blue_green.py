@@ -84,6 +84,20 @@ class BlueGreen(Rollout):
         document |= {"autoScalingGroups": ["blue"], "blueGreenDeploymentConfiguration": configuration}
         deployment_group_rows.redefine(tx, group_id, document)
 
+    def have_terminated(self, minutes: int) -> None:
+        """From now on originals are terminated, so long after they have lost their traffic."""
+
+        def change(tx: Transaction) -> None:
+            (group_id,) = deployment_group_rows.ids(tx, _application(tx))
+            group = deployment_group_rows.by_id(tx, group_id)
+            assert group is not None
+            configuration = group.document["blueGreenDeploymentConfiguration"]
+            configuration = {**configuration, "terminateBlueInstancesOnDeploymentSuccess": terminate(minutes)}
+            document = {**group.document, "blueGreenDeploymentConfiguration": configuration}
+            deployment_group_rows.redefine(tx, group_id, document)
+
+        self.store.write(change)
+
     def begin(self, **options: Any) -> str:
         """Deploy, up to the first event of a replacement."""
         if not self.copies:
