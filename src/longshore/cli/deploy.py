@@ -49,6 +49,7 @@ def deploy(
     deployment_config_name: options.Config = None,
     update_outdated_instances_only: options.OutdatedOnly = False,
     deployment_mode: options.Mode = None,
+    target_instances: options.TargetInstances = None,
     description: Annotated[str | None, typer.Option(help="A comment on the deployment.")] = None,
     is_watched: Annotated[bool, typer.Option("--watch", help="Go on as `longshore watch`.")] = False,
     output: Annotated[Output, typer.Option(help="text to read, json for a script.")] = Output.TEXT,
@@ -63,6 +64,7 @@ def deploy(
         config=deployment_config_name,
         outdated_only=update_outdated_instances_only,
         mode=deployment_mode,
+        target_instances=target_instances,
     )
     asked |= {"parameters": _parameters(parameter or [])} | ({"description": description} if description else {})
     made = client("longshore", endpoint_url=endpoint_url).create_deployment(**asked)

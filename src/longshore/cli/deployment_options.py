@@ -19,6 +19,10 @@ Config = Annotated[str | None, typer.Option("--deployment-config-name", help="If
 OutdatedOnly = Annotated[
     bool, typer.Option("--update-outdated-instances-only", help="Leave out instances that are up to date.")
 ]
+TargetInstances = Annotated[
+    str | None,
+    typer.Option("--target-instances", help="The replacements of a blue/green deployment, as JSON."),
+]
 Mode = Annotated[str | None, typer.Option("--deployment-mode", help="STANDARD or RESTART.")]
 
 
@@ -32,6 +36,7 @@ def asked_for(
     config: str | None,
     outdated_only: bool,
     mode: str | None,
+    target_instances: str | None,
 ) -> dict[str, Any]:
     """The members of CreateDeployment that these options mean; raises typer.BadParameter."""
     asked: dict[str, Any] = {
@@ -41,6 +46,7 @@ def asked_for(
         "deploymentConfigName": config,
         "updateOutdatedInstancesOnly": outdated_only or None,
         "deploymentMode": mode,
+        "targetInstances": None if target_instances is None else _object(target_instances, "--target-instances"),
     }
     return {name: value for name, value in asked.items() if value is not None}
 
@@ -52,15 +58,17 @@ def _revision(s3: str | None, github: str | None, whole: str | None) -> dict[str
         return {"revisionType": "S3", "s3Location": _members(s3, "--s3-location")}
     if github is not None:
         return {"revisionType": "GitHub", "gitHubLocation": _members(github, "--github-location")}
-    if whole is None:
-        return None
+    return None if whole is None else _object(whole, "--revision")
+
+
+def _object(text: str, option: str) -> dict[str, Any]:
     try:
-        location = json.loads(whole)
+        found = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--revision is not JSON: {error}") from None
-    if not isinstance(location, dict):
-        raise typer.BadParameter("--revision must be a JSON object")
-    return location
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{option} must be a JSON object")
+    return found
 
 
 def _members(text: str, option: str) -> dict[str, str]:

@@ -44,6 +44,7 @@ def plan(
     deployment_config_name: options.Config = None,
     update_outdated_instances_only: options.OutdatedOnly = False,
     deployment_mode: options.Mode = None,
+    target_instances: options.TargetInstances = None,
     output: Annotated[Output, typer.Option(help="text to read, json for a script.")] = Output.TEXT,
     endpoint_url: Annotated[str | None, typer.Option(help="The server, if AWS_ENDPOINT_URL does not name it.")] = None,
 ) -> None:
@@ -63,6 +64,7 @@ def plan(
         config=deployment_config_name,
         outdated_only=update_outdated_instances_only,
         mode=deployment_mode,
+        target_instances=target_instances,
     )
     made = client("longshore", endpoint_url=endpoint_url).plan_deployment(**asked)
     del made["ResponseMetadata"]

@@ -43,6 +43,8 @@ class Target:
     id: str
     status: str
     events: tuple[Event, ...] = ()
+    #: Its side in a blue/green deployment, `Blue` or `Green`.
+    label: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -80,6 +82,10 @@ class Progress:
     #: What becomes of it now that it has ended: a sentence, and the deployment that rolls it back.
     rollback_message: str = ""
     rollback_id: str = ""
+    #: What there is to say of one that went well.
+    status_message: str = ""
+    #: The originals of a blue/green deployment wait to be terminated, or are going.
+    is_terminating: bool = False
     #: Those that are looked at, worst first: all of a small deployment, some of a large one.
     targets: tuple[Target, ...] = ()
 
@@ -98,6 +104,16 @@ class Progress:
     @property
     def failed_targets(self) -> tuple[Target, ...]:
         return tuple(target for target in self.targets if target.status == "Failed")
+
+    @property
+    def hint(self) -> str:
+        """What somebody could do now to have it go on; empty when there is nothing."""
+        go_on = f"aws deploy continue-deployment --deployment-id {self.id} --deployment-wait-type"
+        if self.status == "Ready":
+            return f"Traffic stays where it is until somebody says: {go_on} READY_WAIT"
+        if self.is_terminating and not self.is_final:
+            return f"The originals wait to be terminated, unless somebody says: {go_on} TERMINATION_WAIT"
+        return ""
 
     @property
     def sees_all(self) -> bool:
@@ -128,6 +144,8 @@ def progress(info: Mapping[str, Any], targets: Sequence[Target] = ()) -> Progres
         error_message=plain(error.get("message")),
         rollback_message=plain(rollback.get("rollbackMessage")),
         rollback_id=rollback.get("rollbackDeploymentId", ""),
+        status_message=plain(info.get("additionalDeploymentStatusInfo")),
+        is_terminating=bool(info.get("instanceTerminationWaitTimeStarted")),
         targets=tuple(sorted(targets, key=_worst_first)),
     )
 
@@ -139,6 +157,7 @@ def target(described: Mapping[str, Any]) -> Target:
         id=body.get("targetId", "?"),
         status=body.get("status", "Unknown"),
         events=tuple(_event(event) for event in body.get("lifecycleEvents") or ()),
+        label=body.get("instanceLabel") or "",
     )
 
 
@@ -162,11 +181,12 @@ class Changes:
             self._known[target.id] = target
         if (before is None or before.counts != now.counts) and now.total:
             yield f"targets: {counted(now)}"
+        if now.hint and (before is None or before.hint != now.hint):
+            yield now.hint
         if has_moved and now.is_final:
             because = f" because of {now.error_code}: {now.error_message}" if now.error_code else ""
             yield f"deployment {now.id}: {now.status}{because}"
-            if said := rollback_line(now):
-                yield said
+            yield from filter(None, (now.status_message, rollback_line(now)))
 
 
 def counted(progress: Progress) -> str:

@@ -22,6 +22,7 @@ _MARKS = {
     "Ready": ("◆", "cyan"),
 }
 _UNKNOWN = ("?", "magenta")
+_LABELS = {"Blue": "blue", "Green": "green"}
 #: The bar's parts, from left to right.
 _BAR = ("Succeeded", "Failed", "Skipped", "InProgress", "Ready", "Unknown", "Pending")
 _BAR_CELLS = 30
@@ -43,6 +44,8 @@ def deployment_table(progress: Progress, now: datetime, *footer: RenderableType,
         parts.append(_targets(progress, now, rows))
     if progress.total:
         parts.append(_bar(progress))
+    if progress.hint:
+        parts.append(Text(progress.hint, style="cyan"))
     parts += footer
     if progress.is_final:
         parts += failures(progress)
@@ -73,8 +76,7 @@ def failures(progress: Progress) -> list[RenderableType]:
         parts.append(Text.assemble((first, "red"), *(("\n" + line, "") for line in rest)))
     if more := progress.counts.get("Failed", 0) - min(len(failed), _MOST_EXPLAINED):
         parts.append(Text(f"{more} more failed.", style="red"))
-    if said := rollback_line(progress):
-        parts.append(Text(said, style="bold"))
+    parts += [Text(said, style="bold") for said in (progress.status_message, rollback_line(progress)) if said]
     return parts
 
 
@@ -93,7 +95,7 @@ def _targets(progress: Progress, now: datetime, rows: int) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
     targets = progress.targets[:rows]
-    if len(targets) == progress.total <= _FEW:
+    if progress.total <= len(targets) <= _FEW:
         targets = tuple(sorted(targets, key=_natural))
     names = list(dict.fromkeys(event.name for target in targets for event in target.events))
     for name in names:
@@ -101,7 +103,8 @@ def _targets(progress: Progress, now: datetime, rows: int) -> Table:
     table.add_column("", justify="right", no_wrap=True)
     for target in targets:
         table.add_row(*_row(target, names, now))
-    if hidden := progress.total - len(targets):
+    # Originals are shown before they are counted.
+    if (hidden := progress.total - len(targets)) > 0:
         table.add_row(Text(f"… {hidden} more", style="dim"))
     return table
 
@@ -109,7 +112,10 @@ def _targets(progress: Progress, now: datetime, rows: int) -> Table:
 def _row(target: Target, names: list[str], now: datetime) -> list[Text]:
     events = {event.name: event for event in target.events}
     mark, style = _MARKS.get(target.status, _UNKNOWN)
-    cells = [Text(target.id, style=style if target.is_final or target.status == "InProgress" else "")]
+    name = Text(target.id, style=style if target.is_final or target.status == "InProgress" else "")
+    if target.label:
+        name.append(f" {target.label.lower()}", style=_LABELS.get(target.label, ""))
+    cells = [name]
     cells += [_cell(events.get(name), now) for name in names]
     return [*cells, Text(_seconds(target, now), style="dim") if target.started else Text(mark, style=style)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from longshore.api import deployment_groups, deployment_waits, deployments
+from longshore.api import deployment_groups, deployment_waits, deployments, plans
 from longshore.domain.balancing import TrafficState
 from longshore.domain.blue_green import SUSPENDED, Phase
 from longshore.domain.deployment import ScriptCode
@@ -19,7 +20,9 @@ from longshore.store import applications, notifications
 from longshore.store import deployment_groups as deployment_group_rows
 from longshore.store import deployments as deployment_rows
 from longshore.store.database import Transaction
-from tests.integration.engine.rollout import SCOPE, Rollout
+from longshore.wire.service import Call as WireCall
+from longshore.wire.service import Caller
+from tests.integration.engine.rollout import REVISION, SCOPE, Rollout
 
 TOPIC = "arn:aws:sns:eu-central-1:111122223333:news"
 KEEP = {"action": "KEEP_ALIVE"}
@@ -480,3 +483,27 @@ def test_an_original_that_dies_fails_it_like_one_that_keeps_its_traffic(make: Ma
 
 def _access(world: BlueGreen) -> Any:
     return None
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_plan_shows_who_would_be_deployed_to(make: Make, copies: bool) -> None:
+    """Replacements that are there; in the place of copies, whom they are copies of."""
+    world = make("CodeDeployDefault.OneAtATime", copies=copies, green=3)
+
+    async def by_rows(_call: Any, asked: dict[str, Any]) -> Any:
+        return world.call(plans.plan_deployment, **asked)
+
+    bundles = world.world.bundles
+    whole = plans.examining(by_rows, bundles, world.cloud, world.balancers, world.alarms)
+    caller = Caller(account=SCOPE.account, region=SCOPE.region, arn="-", access_key_id="-")
+    call = WireCall(caller=caller, request_id="-", now=world.now, service="longshore", operation="-", headers={})
+    asked: dict[str, Any] = {"applicationName": "shop", "deploymentGroupName": "prod", "revision": REVISION}
+    named = {} if copies else {"targetInstances": {"tagFilters": [_tag("green")]}}
+    planned = asyncio.run(whole(call, {**asked, **named}))
+    assert planned is not None
+    assert [one["instanceName"] for one in planned["instances"]] == (world.blue if copies else world.green)
+    assert (planned["instancesAtOnce"], planned["problems"]) == (1, [])
+    if not copies:
+        planned = asyncio.run(whole(call, asked))
+        assert planned is not None
+        assert [one["code"] for one in planned["problems"]] == ["NO_INSTANCES"]

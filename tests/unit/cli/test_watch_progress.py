@@ -40,6 +40,22 @@ def test_each_change_is_told_once() -> None:
     assert list(changes.since_last(second)) == ["web-1: DownloadBundle Succeeded (0.5 s)"]
 
 
+def test_a_wait_is_told_with_what_ends_it() -> None:
+    changes = Changes()
+    *_, ready = changes.since_last(progress(info("Ready", deploymentOverview={"Ready": 2})))
+    assert ready.endswith(
+        "aws deploy continue-deployment --deployment-id d-ABC123DEF --deployment-wait-type READY_WAIT"
+    )
+    moved = progress(info(instanceTerminationWaitTimeStarted=True))
+    assert [line.split()[-1] for line in changes.since_last(moved)] == ["InProgress", "TERMINATION_WAIT"]
+    assert list(changes.since_last(moved)) == []
+    said = "The original instances could not all be terminated."
+    ended = progress(
+        info("Succeeded", instanceTerminationWaitTimeStarted=True, additionalDeploymentStatusInfo=said),
+    )
+    assert list(changes.since_last(ended)) == ["deployment d-ABC123DEF: Succeeded", said]
+
+
 def test_the_end_comes_last_with_its_reason() -> None:
     changes = Changes()
     reason = {"code": "HEALTH_CONSTRAINTS", "message": "too many failed"}

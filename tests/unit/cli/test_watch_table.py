@@ -46,6 +46,14 @@ def test_rows_of_a_few_hosts_keep_their_places() -> None:
     assert [line.split()[0] for line in lines[3:5]] == ["web-9", "web-10"]
 
 
+def test_both_sides_of_a_blue_green_deployment_are_there_before_both_are_counted() -> None:
+    blue, green = described("i-1", "Pending"), described("i-2", "InProgress", running=True)
+    blue["instanceTarget"]["instanceLabel"], green["instanceTarget"]["instanceLabel"] = "Blue", "Green"
+    lines = shown(seen([blue, green], deploymentOverview={"InProgress": 1}))
+    assert [line.split()[:2] for line in lines[3:5]] == [["i-1", "blue"], ["i-2", "green"]]
+    assert "more" not in "".join(lines)
+
+
 def test_of_many_hosts_the_worst_come_first_and_the_rest_is_counted() -> None:
     targets = [described(f"web-{number}", "InProgress") for number in range(39)]
     targets.append(described("zoo", "Failed", ended=6, failed=True))
