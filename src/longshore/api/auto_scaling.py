@@ -125,19 +125,16 @@ def _hooking(handler: Handler, hooks: _Hooks, *, tells_leftovers: bool) -> Handl
 
 
 async def _done(handler: Handler, hooks: _Hooks, call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any] | None:
-    made: dict[_Place, HookRow] = {}
+    made: list[HookRow] = []
     try:
         for _ in range(_TRIES):
             try:
-                reply = await handler(call, {**asked, _MADE: list(made.values())} if made else asked)
+                return await handler(call, {**asked, _MADE: made} if made else asked)
             except HooksMissingError as needs:
-                made |= await asyncio.to_thread(hooks.make, needs, call.now)
-            else:
-                made = {}
-                return reply
+                made += await asyncio.to_thread(hooks.make, needs, call.now)
     finally:
         if made:
-            await asyncio.to_thread(hooks.abandon, made.values())
+            await asyncio.to_thread(hooks.remove_spare, made)
     raise AwsError("ThrottlingException", "Others change this deployment group at the same time. Try again.")
 
 
@@ -159,7 +156,7 @@ class _Hooks:
         self._store = store
         self._groups = groups
 
-    def make(self, needs: HooksMissingError, now: float) -> dict[_Place, HookRow]:
+    def make(self, needs: HooksMissingError, now: float) -> list[HookRow]:
         """The hooks that are missing. Raises AwsError, and then there is none of them."""
         access = Access(scope=needs.scope, role_arn=needs.role)
         rows = [
@@ -179,9 +176,9 @@ class _Hooks:
             for row in rows:
                 self._groups.put_hook(access, row.auto_scaling_group, managed_hook(row.name, row.transition))
         except ProviderError as error:
-            self.abandon(rows)
+            self.remove_spare(rows)
             raise _as_aws(error, needs.role) from error
-        return {_place(row): row for row in rows}
+        return rows
 
     def _check_are_there(self, access: Access, names: set[str]) -> None:
         there = self._groups.describe(access, names)
@@ -189,11 +186,10 @@ class _Hooks:
             if name not in there or there[name].is_being_deleted:
                 raise PermanentError(f"there is no Auto Scaling group {name} in {access.scope.region}")
 
-    def abandon(self, rows: Collection[HookRow]) -> None:
-        """Nobody needs these after all."""
-        names = [row.name for row in rows]
-        self._store.write(lambda tx: lifecycle_hooks.disown(tx, names))
-        self.remove(rows)
+    def remove_spare(self, rows: Collection[HookRow]) -> None:
+        """Remove those of these that nobody has adopted: the call failed, or another one was faster."""
+        spare = self._store.read(lambda tx: lifecycle_hooks.spare(tx, [row.name for row in rows]))
+        self.remove(spare)
 
     def remove(self, rows: Collection[HookRow]) -> list[HookRow]:
         """Remove these, which are nobody's; returns those that cannot be removed now: the sweep tries again."""

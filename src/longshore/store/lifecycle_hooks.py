@@ -83,6 +83,11 @@ def owned(tx: Transaction) -> list[HookRow]:
     return _found(tx, lifecycle_hooks.c.group_id.is_not(None))
 
 
+def spare(tx: Transaction, names: Collection[str]) -> list[HookRow]:
+    """Those of these that are nobody's."""
+    return _found(tx, lifecycle_hooks.c.name.in_(names), lifecycle_hooks.c.group_id.is_(None))
+
+
 def nobodys(tx: Transaction, now: float) -> list[HookRow]:
     """Everybody's hooks that are to be removed by now."""
     return _found(tx, lifecycle_hooks.c.group_id.is_(None), lifecycle_hooks.c.remove_at <= now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -211,7 +212,7 @@ def test_hooks_of_an_operation_that_died_half_way_are_removed(fleet: Fleet, monk
     def cut(*_: Any, **__: Any) -> None:
         raise PowerCutError
 
-    monkeypatch.setattr("longshore.api.auto_scaling._Hooks.abandon", lambda *_: None)
+    monkeypatch.setattr("longshore.api.auto_scaling._Hooks.remove_spare", lambda *_: None)
     monkeypatch.setattr(lifecycle_hooks, "adopt", cut)
     with pytest.raises(PowerCutError):
         fleet.update(autoScalingGroups=["web"])
@@ -220,6 +221,22 @@ def test_hooks_of_an_operation_that_died_half_way_are_removed(fleet: Fleet, monk
     fleet.now += 601
     fleet.look()
     assert fleet.scaling.made["web"] == {}
+
+
+def test_a_hook_that_two_calls_made_at_once_is_there_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = fleet.scaling.put_hook
+
+    def while_another_call_is_faster(*asked: Any) -> None:
+        monkeypatch.setattr(fleet.scaling, "put_hook", put)
+        fleet.update(autoScalingGroups=["web"])
+        put(*asked)
+
+    monkeypatch.setattr(fleet.scaling, "put_hook", while_another_call_is_faster)
+    thread = threading.Thread(target=fleet.update, kwargs={"autoScalingGroups": ["web"]})
+    thread.start()
+    thread.join(30)
+    assert fleet.group["autoScalingGroups"] == [{"name": "web", "hook": fleet.scaling.hook("web")}]
+    assert fleet.store.read(lambda tx: lifecycle_hooks.nobodys(tx, fleet.now + 1e6)) == []
 
 
 # Launches.
