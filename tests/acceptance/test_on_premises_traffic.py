@@ -1,0 +1,141 @@
+"""On-premises hosts behind a load balancer of ours: asked for by a tag, and customers notice no deployment."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bench.load import load, read
+
+from tests.acceptance.cloud import cloud_in, require_no_loss
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop
+
+SERVER = """
+import json, os, signal, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+HERE = open("/etc/shop-address").read().strip()
+BODY = json.dumps({"release": open("/opt/shop/VERSION").read().strip(), "host": HERE}).encode()
+
+class Shop(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+    def log_message(self, *_):
+        pass
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+Server((HERE, 8080), Shop).serve_forever()
+"""
+START = """setsid python3 /opt/shop/shop.py </dev/null >/var/log/shop.log 2>&1 &
+echo $! >/run/shop.pid"""
+STOP = """[ -e /run/shop.pid ] || exit 0
+pid=$(cat /run/shop.pid)
+kill "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.1; done
+rm /run/shop.pid"""
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    with cloud_in(tmp_path / "cloud") as made:
+        yield made
+
+
+def revision(release: str) -> Revision:
+    return Revision(
+        files={"VERSION": release, "shop.py": SERVER},
+        install={"VERSION": "/opt/shop", "shop.py": "/opt/shop"},
+        hooks={"ApplicationStop": STOP, "ApplicationStart": START},
+    )
+
+
+def balanced(plane: ControlPlane) -> str:
+    """A load balancer before a target group of addresses; its URL."""
+    ec2, elb = plane.client("ec2"), plane.client("elbv2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
+    (group,) = elb.create_target_group(
+        Name="shop",
+        Protocol="HTTP",
+        Port=8080,
+        VpcId=vpc,
+        TargetType="ip",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+        HealthyThresholdCount=2,
+    )["TargetGroups"]
+    delay = [{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
+    elb.modify_target_group_attributes(TargetGroupArn=group["TargetGroupArn"], Attributes=delay)
+    (balancer,) = elb.create_load_balancer(Name="shop", Subnets=subnets)["LoadBalancers"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    elb.create_listener(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=port,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}],
+    )
+    return f"http://{balancer['DNSName']}:{port}/"
+
+
+def trusted_role(plane: ControlPlane) -> str:
+    iam = plane.client("iam")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "codedeploy.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    arn: str = iam.create_role(RoleName="deploy", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole")
+    return arn
+
+
+def test_hosts_that_say_where_they_are(
+    plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop], tmp_path: Path
+) -> None:
+    hosts = hosts_of(plane, 2, views=True)
+    addresses = {host.name: f"127.0.77.{number}" for number, host in enumerate(hosts, 1)}
+    shop = shop_of(plane, hosts)
+    for host in hosts:
+        assert host.view is not None
+        inside = host.view.written("/etc/shop-address")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_text(addresses[host.name])
+        tag = [{"Key": "longshore:address", "Value": addresses[host.name]}]
+        shop.deploy.add_tags_to_on_premises_instances(instanceNames=[host.name], tags=tag)
+    url = balanced(plane)
+    shop.deploy.update_deployment_group(
+        applicationName=shop.name,
+        currentDeploymentGroupName="prod",
+        serviceRoleArn=trusted_role(plane),
+        deploymentConfigName="CodeDeployDefault.OneAtATime",
+        deploymentStyle={"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        loadBalancerInfo={"targetGroupInfoList": [{"name": "shop"}]},
+    )
+    _, first = shop.run(revision("1"))
+    assert first["status"] == "Succeeded", first
+    record = tmp_path / "record.csv"
+    with load(url, record, rate=50):
+        second, ended = shop.run(revision("2"))
+    assert ended["status"] == "Succeeded", ended
+    samples = read(record)
+    require_no_loss(samples)
+    assert {one.release for one in samples} == {"1", "2"}
+    assert {one.host for one in samples} == set(addresses.values())
+    for host in hosts:
+        events = shop.events(second, host.name)
+        left, back = events["BlockTraffic"]["endTime"].timestamp(), events["AllowTraffic"]["startTime"].timestamp()
+        there = [one for one in samples if one.host == addresses[host.name] and left <= one.at < back]
+        assert not there, f"{len(there)} requests went to {host.name} while it was deployed to"
