@@ -81,10 +81,6 @@ class Proxy:
         """What it said last, where a plan does not come into force."""
         return self._envoy.last_words()
 
-    def stop(self) -> None:
-        """End the process and every connection through it."""
-        self._envoy.stop()
-
     def _say(self, plan: Plan) -> dict[str, str]:
         """Write down as much of the plan as can be done now; the versions by which it is known that it was heard."""
         if not self._envoy.is_running():

@@ -27,7 +27,7 @@ _NOT_FOUND: dict[str, Callable[[Iterable[str]], AwsError]] = {
     TARGETS: errors.target_groups_not_found,
 }
 #: Members of a document that no answer shows.
-_OURS = frozenset({"Address", "Attributes", "Tags", "Asked", "Forwards", "DefaultRuleArn", "Classic"})
+_OURS = frozenset({"Address", "Attributes", "Tags", "Asked", "DefaultRuleArn", "Classic"})
 
 _NAME = re.compile("[A-Za-z0-9](?:[A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 _MOST_A_PAGE = 400
