@@ -11,7 +11,7 @@ import pytest
 from bench.load import load, read
 
 from tests.acceptance.cloud import cloud_in, require_no_loss
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
 
 SERVER = """
 import json, os, signal, sys
@@ -37,6 +37,8 @@ class Server(ThreadingHTTPServer):
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 Server((HERE, 8080), Shop).serve_forever()
 """
+#: From when to when a host is out of traffic.
+AWAY = (("BlockTraffic", "endTime"), ("AllowTraffic", "startTime"))
 START = """setsid python3 /opt/shop/shop.py </dev/null >/var/log/shop.log 2>&1 &
 echo $! >/run/shop.pid"""
 STOP = """[ -e /run/shop.pid ] || exit 0
@@ -129,13 +131,31 @@ def test_hosts_that_say_where_they_are(
     record = tmp_path / "record.csv"
     with load(url, record, rate=50):
         second, ended = shop.run(revision("2"))
-    assert ended["status"] == "Succeeded", ended
+        assert ended["status"] == "Succeeded", ended
+        third = shop.start(revision("3"))
+        for event in ("BlockTraffic", "AllowTraffic"):
+            killed_at(plane, shop, third, hosts, event)
+        ended = shop.ended(third, seconds=120)
+        assert ended["status"] == "Succeeded", ended
     samples = read(record)
     require_no_loss(samples)
-    assert {one.release for one in samples} == {"1", "2"}
+    assert {one.release for one in samples} == {"1", "2", "3"}
     assert {one.host for one in samples} == set(addresses.values())
     for host in hosts:
-        events = shop.events(second, host.name)
-        left, back = events["BlockTraffic"]["endTime"].timestamp(), events["AllowTraffic"]["startTime"].timestamp()
-        there = [one for one in samples if one.host == addresses[host.name] and left <= one.at < back]
-        assert not there, f"{len(there)} requests went to {host.name} while it was deployed to"
+        for deployment_id in (second, third):
+            events = shop.events(deployment_id, host.name)
+            left, back = (events[one][at].timestamp() for one, at in AWAY)
+            there = [one for one in samples if one.host == addresses[host.name] and left <= one.at < back]
+            assert not there, f"{len(there)} requests went to {host.name} while it was deployed to"
+
+
+def killed_at(plane: ControlPlane, shop: Shop, deployment_id: str, hosts: list[Host], event: str) -> None:
+    """`kill -9` of the server while some host is at its load balancer, and a new one."""
+
+    def is_there() -> bool:
+        return any(shop.events(deployment_id, host.name)[event]["status"] == "InProgress" for host in hosts)
+
+    wait_until("the deployment has hosts", lambda: shop.info(deployment_id)["status"] == "InProgress")
+    wait_until(f"a host is at {event}", is_there)
+    plane.kill()
+    plane.start()
