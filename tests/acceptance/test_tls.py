@@ -210,3 +210,14 @@ def test_the_server_calls_its_own_services(plane: ControlPlane) -> None:
     error = json.loads(json.loads(told["Message"])["errorInformation"])
     assert error["ErrorCode"] == "ALARM_ACTIVE"
     assert "Unverified" not in plane.log.read_text(), "its own socket needs no warning"
+
+
+def test_idle_connections_hold_no_server_up_that_stops(plane: ControlPlane) -> None:
+    """TLS is over when both sides say so, and a client that waits for its next call says nothing."""
+    trust = ssl.create_default_context(cafile=str(plane.ca))
+    kept = http.client.HTTPSConnection("localhost", plane.port, context=trust, timeout=10)
+    kept.request("GET", "/healthz")
+    assert kept.getresponse().read()
+    assert plane.stop() == 0
+    assert "graceful shutdown exceeded" not in plane.log.read_text()
+    kept.close()

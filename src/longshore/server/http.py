@@ -38,8 +38,18 @@ class _Joined:
         return getattr(self._transport, name)
 
 
+#: An idle client gets so long to answer the goodbye of a server that stops, seconds.
+_GOODBYE = 1.0
+
+
 class Protocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it, joined up."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(_Joined(transport, self.loop))  # type: ignore[arg-type]  # all that uvicorn uses of it
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            # TLS ends when both sides have said so, and a client that keeps a connection for later listens to nobody.
+            self.loop.call_later(_GOODBYE, self.transport.abort)
