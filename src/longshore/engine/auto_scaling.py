@@ -17,11 +17,11 @@ from functools import partial
 import structlog
 
 from longshore.domain.auto_scaling import PENDING_WAIT, TERMINATING_WAIT, AutoScalingGroup, HookResult, Transition
-from longshore.domain.ids import new_id
-from longshore.domain.lifecycle_hook import BEAT_EVERY, Held, Step, hook_name, managed_hook, next_step, wanted_hooks
+from longshore.domain.lifecycle_hook import BEAT_EVERY, Held, Step, next_step
 from longshore.engine import instance_deployments
+from longshore.engine.hook_following import amend, amendments
 from longshore.providers.ports import Access, AutoScalingGroups, ProviderError
-from longshore.store import deployment_groups, deployments, held_instances, leases, lifecycle_hooks, suspensions
+from longshore.store import deployments, held_instances, leases, lifecycle_hooks, suspensions
 from longshore.store.database import Store, Transaction
 from longshore.store.errors import DatabaseError, NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.held_instances import HeldRow
@@ -115,7 +115,10 @@ class AutoScaling:
             self._try(_access(suspension), suspension.auto_scaling_group, partial(self._resume, suspension))
         for hook in seen.nobodys:
             self._try(_access(hook), hook.auto_scaling_group, partial(self._remove, hook))
-        self._follow(seen.hooks)
+        for amendment in self._store.read(lambda tx: amendments(tx, seen.hooks)):
+            hook = next(hook for hook in seen.hooks if hook.group_id == amendment.group_id)
+            follow = partial(amend, self._store, self._groups, amendment, self._clock())
+            self._try(_access(hook), hook.auto_scaling_group, follow)
         wanted = {(hook.group_id, hook.name) for hook in seen.hooks}
         for key, rows in seen.held.items():
             for row in rows.values() if key not in wanted else ():
@@ -161,24 +164,6 @@ class AutoScaling:
     def _remove(self, hook: HookRow) -> None:
         self._groups.delete_hook(_access(hook), hook.auto_scaling_group, hook.name)
         self._store.write(lambda tx: lifecycle_hooks.forget(tx, hook.name))
-
-    # Hooks that should be there.
-
-    def _follow(self, hooks: Sequence[HookRow]) -> None:
-        """Give deployment groups that have come by another Auto Scaling group its hook, and take the old one's away.
-
-        The operations do so by themselves: this is for what a blue/green deployment changes, and for a crash.
-        """
-        by_group: defaultdict[str, list[HookRow]] = defaultdict(list)
-        for hook in hooks:
-            by_group[hook.group_id or ""].append(hook)
-        for group_id, has in by_group.items():
-            for made in self._store.write(partial(_follow, group_id=group_id, has=has)):
-                put = partial(self._put, made)
-                self._try(_access(made), made.auto_scaling_group, put)
-
-    def _put(self, hook: HookRow) -> None:
-        self._groups.put_hook(_access(hook), hook.auto_scaling_group, managed_hook(hook.name, hook.transition))
 
     # Instances.
 
@@ -265,30 +250,6 @@ def _see(tx: Transaction, *, now: float) -> _Seen:
         held=held,
         suspensions=suspensions.over(tx),
     )
-
-
-def _follow(tx: Transaction, *, group_id: str, has: Sequence[HookRow]) -> list[HookRow]:
-    """Bring the rows of a group's hooks in line with it; those that are to be made."""
-    group = deployment_groups.by_id(tx, group_id)
-    there = lifecycle_hooks.of_groups(tx, [group_id])
-    if group is None:
-        lifecycle_hooks.disown_all(tx, [group_id])
-        return []
-    wanted = wanted_hooks(group.document)
-    lifecycle_hooks.disown(tx, [one.name for one in there if (one.auto_scaling_group, one.transition) not in wanted])
-    made = [
-        HookRow(
-            scope=has[0].scope,
-            auto_scaling_group=name,
-            name=hook_name(transition, group.name, new_id()),
-            transition=transition,
-            role_arn=group.service_role_arn,
-            group_id=group_id,
-        )
-        for name, transition in sorted(wanted - {(one.auto_scaling_group, one.transition) for one in there})
-    ]
-    lifecycle_hooks.add(tx, made)
-    return made
 
 
 def _forget(tx: Transaction, *, row: HeldRow, now: float) -> None:

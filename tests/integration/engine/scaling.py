@@ -116,6 +116,10 @@ class ScalingGroups:
         """Kill the server in the call after so many more: before it has done its work, or just after."""
         self._deadly = calls, is_done
 
+    def live_on(self) -> None:
+        """Whoever has not died yet does not."""
+        self._deadly = None
+
     def _of(self, group: str) -> dict[str, LifecycleHook]:
         if group not in self.made:
             raise NotThereError(f"AutoScalingGroup name not found - {group}")

@@ -20,7 +20,9 @@ from longshore.domain.lifecycle import IN_PLACE
 from longshore.domain.lifecycle_hook import BEAT_EVERY, BOOT_TIMEOUT
 from longshore.engine.auto_scaling import AutoScaling
 from longshore.providers.ports import LimitReachedError, RoleRightsError, TransientError
+from longshore.store import deployment_groups as group_rows
 from longshore.store import leases, lifecycle_hooks
+from longshore.store.database import Transaction
 from longshore.wire.service import AwsError
 from tests.integration.engine.rollout import REVISION, Rollout
 from tests.integration.engine.scaling import KilledError
@@ -68,6 +70,17 @@ class Fleet(Rollout):
     def group(self) -> dict[str, Any]:
         found: dict[str, Any] = self.call(deployment_groups.get_deployment_group, **NAMED)["deploymentGroupInfo"]
         return found
+
+    def move_to(self, name: str) -> None:
+        """Make the group one of that Auto Scaling group, as a blue/green deployment does when it ends."""
+        group_id = self.group["deploymentGroupId"]
+
+        def work(tx: Transaction) -> None:
+            group = group_rows.by_id(tx, group_id)
+            assert group is not None
+            group_rows.redefine(tx, group_id, {**group.document, "autoScalingGroups": [name]})
+
+        self.store.write(work)
 
     def look(self) -> None:
         """A look at Auto Scaling, and the ticks that come of it."""
@@ -237,6 +250,43 @@ def test_a_hook_that_two_calls_made_at_once_is_there_once(fleet: Fleet, monkeypa
     thread.join(30)
     assert fleet.group["autoScalingGroups"] == [{"name": "web", "hook": fleet.scaling.hook("web")}]
     assert fleet.store.read(lambda tx: lifecycle_hooks.nobodys(tx, fleet.now + 1e6)) == []
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_hooks_follow_a_group_that_a_blue_green_deployment_moves(ready: Fleet, is_done: bool) -> None:
+    """Whatever call the server is killed in."""
+    ready.update(terminationHookEnabled=True)
+    for call in range(9):
+        before, after = ("web", "green") if call % 2 == 0 else ("green", "web")
+        ready.scaling.make(after)
+        ready.move_to(after)
+        ready.scaling.die_in(call, is_done=is_done)
+        for _ in range(3):
+            surviving(ready, ready.look)
+        ready.scaling.live_on()
+        # What a server that died had made, nobody wants.
+        ready.now += 601
+        ready.look()
+        ready.look()
+        assert ready.scaling.made[before] == {}
+        hooks = {
+            "hook": ready.scaling.hook(after),
+            "terminationHook": ready.scaling.hook(after, Transition.TERMINATING),
+        }
+        assert ready.group["autoScalingGroups"] == [{"name": after, **hooks}]
+
+
+def test_hooks_stay_until_those_that_take_their_place_can_be_made(ready: Fleet) -> None:
+    ready.scaling.make("green")
+    ready.move_to("green")
+    ready.scaling.fails_to_put = TransientError("away")
+    for _ in range(3):
+        ready.look()
+    assert len(ready.scaling.made["web"]) == 1
+    ready.scaling.fails_to_put = None
+    ready.look()
+    ready.look()
+    assert (len(ready.scaling.made["web"]), len(ready.scaling.made["green"])) == (0, 1)
 
 
 # Launches.
