@@ -25,7 +25,10 @@ def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
 
 @contextlib.contextmanager
 def ending_proxy(data_dir: Path) -> Iterator[None]:
-    """End the proxy of a server's load balancers when the block is left: it outlives the server, not the test."""
+    """End the proxy of a server's load balancers when the block is left: it outlives the server, not the test.
+
+    The server must be gone by then, or it starts the proxy again.
+    """
     try:
         yield
     finally:

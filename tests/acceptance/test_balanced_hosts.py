@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.acceptance.world import ControlPlane, Host, Revision, Shop
 from tests.load import ending_proxy, load
@@ -40,10 +43,18 @@ def address_of(host: Host) -> str:
     return f"127.0.91.{int(host.name.rpartition('-')[2]) % 250 + 1}"
 
 
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    made = ControlPlane(tmp_path)
+    with ending_proxy(made.data_dir):
+        made.start()
+        yield made
+        made.stop()
+
+
 def test_hosts_are_deployed_to_one_after_the_other_and_nobody_notices(
-    own_plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+    plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
 ) -> None:
-    plane = own_plane
     hosts = hosts_of(plane, 3, views=True)
     shop = shop_of(plane, hosts)
     for host in hosts:
@@ -51,27 +62,26 @@ def test_hosts_are_deployed_to_one_after_the_other_and_nobody_notices(
         (host.view.written("/etc") / "address").write_text(address_of(host))
         tag = {"Key": "longshore:address", "Value": address_of(host)}
         shop.deploy.add_tags_to_on_premises_instances(instanceNames=[host.name], tags=[tag])
-    with ending_proxy(plane.data_dir):
-        balancer, group = balanced(plane, shop)
-        deployment_id, ended = shop.run(release("first"))
-        assert ended["status"] == "Succeeded", shop.failure(deployment_id, hosts[0].name)
-        assert states(plane, group) == {address_of(host): "healthy" for host in hosts}
-        with load(*balancer) as seen:
-            seen.more()
-            assert set(seen.answered) == {"first"}
-            _, ended = shop.run(release("second"), deploymentConfigName="CodeDeployDefault.OneAtATime")
-            assert ended["status"] == "Succeeded"
-            seen.answered.clear()
-            seen.more()
-            assert set(seen.answered) == {"second"}
-            # The first host that fails stays away; the others go on.
-            broken = release("third", start="exit 1")
-            _, ended = shop.run(broken, deploymentConfigName="CodeDeployDefault.OneAtATime")
-            assert ended["status"] == "Failed"
-            seen.answered.clear()
-            seen.more()
+    balancer, group = balanced(plane, shop)
+    deployment_id, ended = shop.run(release("first"))
+    assert ended["status"] == "Succeeded", shop.failure(deployment_id, hosts[0].name)
+    assert states(plane, group) == {address_of(host): "healthy" for host in hosts}
+    with load(*balancer) as seen:
+        seen.more()
+        assert set(seen.answered) == {"first"}
+        _, ended = shop.run(release("second"), deploymentConfigName="CodeDeployDefault.OneAtATime")
+        assert ended["status"] == "Succeeded"
+        seen.answered.clear()
+        seen.more()
         assert set(seen.answered) == {"second"}
-        assert seen.failed == []
+        # The first host that fails stays away; the others go on.
+        broken = release("third", start="exit 1")
+        _, ended = shop.run(broken, deploymentConfigName="CodeDeployDefault.OneAtATime")
+        assert ended["status"] == "Failed"
+        seen.answered.clear()
+        seen.more()
+    assert set(seen.answered) == {"second"}
+    assert seen.failed == []
 
 
 def balanced(plane: ControlPlane, shop: Shop) -> tuple[tuple[str, int], str]:

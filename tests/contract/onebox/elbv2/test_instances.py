@@ -21,7 +21,9 @@ exec python3 -m http.server --bind $(hostname -i) --protocol HTTP/1.1 {port}
 
 @pytest.fixture
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with cloud_in(tmp_path_factory.mktemp("balanced")) as made, ending_proxy(made.plane.data_dir):
+    folder = tmp_path_factory.mktemp("balanced")
+    # Outermost: a server that still runs starts the proxy again.
+    with ending_proxy(folder / "data"), cloud_in(folder) as made:
         yield made
 
 
