@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +32,8 @@ _HEADLINE = {"Succeeded": "bold green", "Failed": "bold red", "Stopped": "bold r
 _MOST_EXPLAINED = 3
 #: Hosts whose last line is shown.
 _MOST_SAID = 5
+#: More columns than any table has.
+_NO_LIMIT = 10_000
 #: Up to here an event's name needs no third line.
 _FEW_EVENTS = 8
 #: Up to here rows keep their places; in a longer table the worst come first.
@@ -91,21 +94,51 @@ def _headline(progress: Progress, now: datetime) -> Text:
     )
 
 
-def _targets(progress: Progress, now: datetime, rows: int) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
+class _Fitting:
+    """The first of two tables where there is room for all of it, else the second."""
+
+    def __init__(self, wide: Table, narrow: Table) -> None:
+        self._wide = wide
+        self._narrow = narrow
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = Measurement.get(console, options.update(width=_NO_LIMIT), self._wide).maximum
+        yield self._wide if needed <= options.max_width else self._narrow
+
+
+def _targets(progress: Progress, now: datetime, rows: int) -> RenderableType:
     targets = progress.targets[:rows]
     if progress.total <= len(targets) <= _FEW:
         targets = tuple(sorted(targets, key=_natural))
+    # Originals are shown before they are counted.
+    hidden = progress.total - len(targets)
+    shown = _Fitting(_wide(targets, now), _narrow(targets, now))
+    return Group(shown, Text(f"… {hidden} more", style="dim")) if hidden > 0 else shown
+
+
+def _narrow(targets: Sequence[Target], now: datetime) -> Table:
+    """A mark an event, and the name of the one that a target is at, or failed at."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=False)
+    for column in range(4):
+        table.add_column("", justify="right" if column == 3 else "left", no_wrap=True)
+    for target in targets:
+        marks = Text.assemble(*(_MARKS.get(event.status, _UNKNOWN) for event in target.events))
+        at = next((event for event in target.events if event.status in ("InProgress", "Failed")), None)
+        name, *_, total = _row(target, [], now)
+        table.add_row(name, marks, Text(at.name if at else "", style="dim"), total)
+    return table
+
+
+def _wide(targets: Sequence[Target], now: datetime) -> Table:
+    """A column an event."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
     names = list(dict.fromkeys(event.name for target in targets for event in target.events))
     for name in names:
         table.add_column(_stacked(name, lines=2 if len(names) <= _FEW_EVENTS else 3), no_wrap=True)
     table.add_column("", justify="right", no_wrap=True)
     for target in targets:
         table.add_row(*_row(target, names, now))
-    # Originals are shown before they are counted.
-    if (hidden := progress.total - len(targets)) > 0:
-        table.add_row(Text(f"… {hidden} more", style="dim"))
     return table
 
 

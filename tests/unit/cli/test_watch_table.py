@@ -97,3 +97,16 @@ def test_a_single_failure_among_thousands_has_its_place_in_the_bar() -> None:
         deployment_table(progress(info(deploymentOverview=counts)), NOW)
     )
     assert "\x1b[1;31m━" in out.getvalue()
+
+
+def test_where_the_events_do_not_fit_each_is_a_mark_and_one_has_a_name() -> None:
+    at_work, waiting = (
+        described("i-0123456789abcdef0", "InProgress", ended=6, running=True),
+        described("i-1", "Pending"),
+    )
+    events = at_work["instanceTarget"]["lifecycleEvents"]
+    for name in ("BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"):
+        events.append({"lifecycleEventName": name, "status": "Pending"})
+    lines = shown(seen([at_work, waiting], deploymentOverview={"InProgress": 1, "Pending": 1}))
+    assert lines[1].split() == ["i-1", "·······", "·"]
+    assert lines[2].split() == ["i-0123456789abcdef0", "✔✔✔✔✔✔▶···", "ValidateService", "10s"]
