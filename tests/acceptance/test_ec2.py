@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from longshore.onebox.machinery.host_view import why_not
+from longshore.onebox.machinery.host_view import HostView, why_not
 from tests import instances
-from tests.acceptance.world import ACCOUNT, FINAL, REGION, ControlPlane, Revision, wait_until
+from tests.acceptance.world import ACCOUNT, BIN, FINAL, REGION, ControlPlane, Revision, wait_until
 
 #: The release that is served at an instance's own address, which is what its host name means there.
 START = """set -e
@@ -160,3 +163,66 @@ def page(address: str) -> str:
     with urllib.request.urlopen(f"http://{address}:8080/page", timeout=10) as answer:
         said: bytes = answer.read()
     return said.decode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as somebody else")
+def test_a_server_that_is_not_root_has_instances_too(tmp_path: Path) -> None:
+    """By unprivileged user namespaces: the instance's root is the server's user."""
+    if reason := why_not(tmp_path):
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    machine = HostView(directory=tmp_path / "machine", name="machine")
+    machine.start()
+    server: subprocess.Popen[str] | None = None
+    try:
+        # Python may live in root's home, which on this machine everybody may pass through.
+        subprocess.run(machine.command(["chmod", "755", "/root"]), check=True, timeout=30)
+        nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        command = (str(BIN / "longshore"), "server", "--data-dir", "/tmp/data", "--listen", "127.0.0.1:0")
+        with (tmp_path / "log").open("w") as log:
+            server = subprocess.Popen(
+                machine.command([*nobody, *command]), stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert server.stdout is not None
+        exports = (line.partition("=")[2].strip() for line in server.stdout if line.startswith("export AWS_ENDPOINT"))
+        url = next(exports)
+        ec2, iam = (owner_of(machine, service, url) for service in ("ec2", "iam"))
+        iam.create_role(RoleName="web", AssumeRolePolicyDocument=trusting("ec2.amazonaws.com"))
+        iam.create_instance_profile(InstanceProfileName="web")
+        iam.add_role_to_instance_profile(InstanceProfileName="web", RoleName="web")
+        script = f"#!/bin/sh\nid -u\naws sts get-caller-identity --region {REGION} --query Arn --output text\n"
+        launch = {"ImageId": "ami-longshore", "MinCount": 1, "MaxCount": 1, "UserData": script}
+        try:
+            launched = ec2.run_instances(**launch, IamInstanceProfile={"Name": "web"})
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "Unsupported":
+                pytest.skip(error.response["Error"]["Message"])  # a kernel that lets root alone have namespaces
+            raise
+        one = launched["Instances"][0]["InstanceId"]
+        said = f"0\narn:aws:sts::{ACCOUNT}:assumed-role/web/{one}\n"
+        wait_until(
+            "it is root, and itself to the server",
+            lambda: ec2.get_console_output(InstanceId=one)["Output"] == said,
+        )
+        ec2.terminate_instances(InstanceIds=[one])
+        found = machine.written("/tmp/data/onebox/ec2/instances")
+        wait_until("it is gone", lambda: not (found / one).exists())
+    finally:
+        # All that was started is in there.
+        machine.remove()
+        if server is not None:
+            server.wait(30)
+            assert server.stdout is not None
+            server.stdout.close()
+
+
+def owner_of(machine: HostView, service: str, url: str) -> Any:
+    lines = machine.written("/tmp/data/credentials").read_text().splitlines()
+    values = dict(line.split(" = ") for line in lines if " = " in line)
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=values["aws_access_key_id"],
+        aws_secret_access_key=values["aws_secret_access_key"],
+    )
