@@ -111,6 +111,14 @@ class Transaction:
         )
         return {identifier: json.loads(document) for identifier, document in rows}
 
+    def count(self, kind: str, owner: Owner) -> int:
+        """How many documents of a kind an owner has."""
+        found: tuple[int] = self._connection.execute(
+            "SELECT count(*) FROM documents WHERE kind = ? AND account = ? AND region = ?",
+            (kind, owner.account, owner.region),
+        ).fetchone()
+        return found[0]
+
     def between(self, kind: str, owner: Owner, first: str, last: str) -> dict[str, Document]:
         """Those of an owner's documents of a kind whose ids are neither before `first` nor after `last`, in order."""
         rows = self._connection.execute(

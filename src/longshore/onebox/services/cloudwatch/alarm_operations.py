@@ -95,7 +95,7 @@ class AlarmOperations:
             there = tx.get(ALARM, owner, name)
             if there is not None and kind_of(there["given"]) != kind_of(given):
                 raise errors.validation(f"{name} is a {kind_of(there['given'])}; delete it first.")
-            if there is None and len(tx.all(ALARM, owner)) >= _MOST_ALARMS:
+            if there is None and tx.count(ALARM, owner) >= _MOST_ALARMS:
                 raise errors.too_many(f"There are {_MOST_ALARMS} alarms in {owner.region}; delete some.")
             self._alarms.put(tx, owner, given, _arn(owner, name), call.now)
         self._watching.changed(owner, [name])

@@ -71,11 +71,9 @@ class Metrics:
         """
         read = [_read(namespace, datum, now) for datum in data]
         with self._records.transaction() as tx:
-            known = set(tx.all(_METRIC, owner))
             for metric, start, length, unit, samples in read:
-                if metric.id not in known:
-                    known.add(metric.id)
-                    if len(known) > MOST_METRICS:
+                if tx.get(_METRIC, owner, metric.id) is None:
+                    if tx.count(_METRIC, owner) >= MOST_METRICS:
                         raise errors.too_many(
                             f"There are {MOST_METRICS} metrics in {owner.region}. They are forgotten {KEEP // 86400}"
                             " days after their last data."

@@ -46,7 +46,7 @@ class TopicOperations:
                 if tags and tags != there["tags"]:
                     raise errors.invalid(f"The topic {name} is there already, with other tags.")
             else:
-                if len(tx.all(TOPIC, owner)) >= _MOST_TOPICS:
+                if tx.count(TOPIC, owner) >= _MOST_TOPICS:
                     raise AwsError("TopicLimitExceeded", f"There are {_MOST_TOPICS} topics in {owner.region}.", 403)
                 tx.put(TOPIC, owner, name, {"arn": arn, "attributes": _DEFAULTS | attributes, "tags": tags})
         return {"TopicArn": arn}

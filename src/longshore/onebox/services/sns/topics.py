@@ -44,7 +44,7 @@ class Topics:
             for identifier, one in tx.all(SUBSCRIPTION, owner).items()
             if one["topic"] == arn and not one["pending"] and _is_wanted(one, message)
         ]
-        if ready and len(tx.all(DELIVERY, owner)) + len(ready) > MOST_DELIVERIES:
+        if ready and tx.count(DELIVERY, owner) + len(ready) > MOST_DELIVERIES:
             raise AwsError("Throttled", "Too many messages are on their way; try again later.", 429)
         for identifier, one in ready:
             self._send(tx, owner, identifier, self._notification(topic, one, message, now), now)
