@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from longshore.domain.blue_green import Phase
 from longshore.domain.bundle import BundleFacts
-from longshore.domain.deployment import Finish
+from longshore.domain.deployment import DeploymentStatus, ErrorCode, Finish
 from longshore.store.targets import NewTarget
 
 
@@ -49,3 +49,9 @@ class Plan:
     wake_at: float
     #: One sentence for the log: why.
     reason: str
+
+
+def fail(code: ErrorCode, message: str, now: float) -> Plan:
+    """End the deployment at once."""
+    finish = Finish(status=DeploymentStatus.FAILED, code=code, message=message)
+    return Plan(finish=finish, wake_at=now, reason=message)

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from longshore.engine.outages import SIGN_EVERY, note_presence
-from longshore.engine.tick import World, abandon, tick, tick_by_rows
+from longshore.engine.tick import abandon, tick, tick_by_rows
+from longshore.engine.world import World
 from longshore.store import deployments
 from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, LeaseLostError

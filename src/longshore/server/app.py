@@ -18,8 +18,8 @@ from longshore.engine.retention import Retention
 from longshore.engine.runner import Runner
 from longshore.engine.server.fleets import Fleets
 from longshore.engine.server.replacing import Replacing
-from longshore.engine.tick import World
 from longshore.engine.traffic import Traffic
+from longshore.engine.world import World
 from longshore.onebox import world as onebox
 from longshore.onebox.machinery.objects import ObjectStore, StoreInUse
 from longshore.onebox.services.s3 import S3

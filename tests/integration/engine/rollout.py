@@ -33,8 +33,9 @@ from longshore.domain.target import Diagnostics, Report, advance
 from longshore.engine.alarms import AlarmWatch
 from longshore.engine.server.fleets import Fleets
 from longshore.engine.server.replacing import Replacing
-from longshore.engine.tick import World, tick
+from longshore.engine.tick import tick
 from longshore.engine.traffic import Traffic
+from longshore.engine.world import World
 from longshore.providers.ports import Access, ProviderError, TransientError
 from longshore.store import deployments as deployment_rows
 from longshore.store import targets
