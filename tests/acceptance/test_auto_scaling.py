@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ class Shop:
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.plane = plane
         self.folder = folder
+        #: Of the Auto Scaling group.
+        self.name = "web"
         self.connect()
 
     def connect(self) -> None:
@@ -97,11 +100,11 @@ class Shop:
         return str(self.deploy.create_deployment(**NAMED, **asked)["deploymentId"])
 
     def scale(self, size: int) -> None:
-        self.scaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=size)
+        self.scaling.set_desired_capacity(AutoScalingGroupName=self.name, DesiredCapacity=size)
 
     def states(self) -> dict[str, str]:
         """Lifecycle state by instance."""
-        (group,) = self.scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"]
+        (group,) = self.scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
         return {one["InstanceId"]: one["LifecycleState"] for one in group["Instances"]}
 
     def serving(self, size: int) -> set[str]:
@@ -204,3 +207,45 @@ def test_a_group_grows_and_shrinks_while_it_is_deployed_to(shop: Shop) -> None:
     # What comes of the fleet's part on those that are gone is another matter (S14.1).
     wait_until("those who stay have it, and serve", lambda: shop.healthy() == ids and shop.pages() == {"3"})
     assert len(instances.running(plane.data_dir)) == 2
+
+
+def test_a_group_is_copied_and_its_hooks_go_with_it(shop: Shop) -> None:
+    """COPY_AUTO_SCALING_GROUP: the copy takes over, and who is launched in it from then on is deployed to."""
+    plane = shop.plane
+    # As AWS has it: whoever makes a group by a launch template may do what that says.
+    launching = {"Effect": "Allow", "Action": ["ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [launching]})
+    plane.client("iam").put_role_policy(RoleName="deploy", PolicyName="launching", PolicyDocument=document)
+    old = shop.serving(1)
+    assert ended(plane, shop.release(1))["status"] == "Succeeded"
+    shop.deploy.update_deployment_group(
+        applicationName="shop",
+        currentDeploymentGroupName="prod",
+        deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        blueGreenDeploymentConfiguration={
+            "greenFleetProvisioningOption": {"action": "COPY_AUTO_SCALING_GROUP"},
+            "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT"},
+            "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": 0},
+        },
+    )
+    deployment = shop.release(2)
+    assert ended(plane, deployment)["status"] == "Succeeded"
+    shop.name = f"CodeDeploy_prod_{deployment}"
+
+    def has_its_hooks() -> bool:
+        (told,) = shop.deploy.get_deployment_group(**NAMED)["deploymentGroupInfo"]["autoScalingGroups"]
+        hooks = shop.scaling.describe_lifecycle_hooks(AutoScalingGroupName=shop.name)["LifecycleHooks"]
+        return told["name"] == shop.name and {one["LifecycleHookName"] for one in hooks} == {
+            told.get("hook"),
+            told.get("terminationHook"),
+        }
+
+    wait_until("the copy has the hooks", has_its_hooks)
+    new = shop.serving(1)
+    assert not new & old
+    assert shop.pages() == {shop.page()} == {"2"}
+    shop.scale(2)
+    ids = shop.serving(2)
+    assert [info["status"] for info in shop.of("autoscaling")] == ["Succeeded"]
+    assert shop.healthy() == ids
+    assert shop.pages() == {"2"}
