@@ -79,9 +79,11 @@ def options_of(configuration: Mapping[str, Any]) -> Options:
     )
 
 
+#: The process by which an Auto Scaling group gives what it launches traffic.
+TRAFFIC_PROCESS = "AddToLoadBalancer"
 #: Processes of a copied Auto Scaling group that would give its instances traffic before their turn, or change how many
 #: there are; they run when the replacements serve (S7.13).
-SUSPENDED = ("AddToLoadBalancer", "AlarmNotification", "ScheduledActions")
+SUSPENDED = (TRAFFIC_PROCESS, "AlarmNotification", "ScheduledActions")
 #: The tag by which a copy is known to be a deployment's.
 COPY_TAG = "CodeDeployProvisioningDeploymentId"
 

@@ -70,17 +70,22 @@ def plan(world: World, deployment: Deployment, now: float) -> Plan:
         if now < deployment.create_time + START_TIMEOUT:
             return Plan(wake_at=now + _RETRY_AFTER, reason=f"the bundle's storage does not answer: {error}")
         return fail(ErrorCode.REVISION_MISSING, f"The revision's storage could not be reached: {error}", now)
-    if deployment.is_blue_green:
-        return world.replacing.plan_start(deployment, bundle, now)
+    elsewhere: list[Host] = []
     try:
-        elsewhere = _elsewhere(world, deployment)
-        _check_balancers(world, deployment, elsewhere)
+        if not deployment.is_blue_green:
+            elsewhere = _elsewhere(world, deployment)
+        if elsewhere or deployment.is_blue_green:
+            _check_balancers(world, deployment)
     except TransientError as error:
         if now < deployment.create_time + START_TIMEOUT:
             return Plan(wake_at=now + _RETRY_AFTER, reason=f"AWS cannot be asked: {error}")
         return fail(error.code, f"AWS could not be asked for what the group names: {error}", now)
     except PermanentError as error:
         return fail(error.code, f"AWS cannot be asked for what the group names: {error}", now)
+    if deployment.is_blue_green:
+        if not balancers_of(deployment.document):
+            return fail(ErrorCode.MISSING_ELB_INFORMATION, "The deployment group names no load balancer.", now)
+        return world.replacing.plan_start(deployment, bundle, now)
     return world.store.read(
         lambda tx: _plan_lineup(
             tx, world, deployment, deployment_groups.by_id(tx, deployment.group_id), bundle, elsewhere, now
@@ -146,10 +151,10 @@ def _elsewhere(world: World, deployment: Deployment) -> list[Host]:
     return world.members.hosts(access, tags, groups)
 
 
-def _check_balancers(world: World, deployment: Deployment, hosts: Sequence[Host]) -> None:
-    """Whether the load balancers are there: to find out with half of the hosts taken out would be late."""
+def _check_balancers(world: World, deployment: Deployment) -> None:
+    """Whether the load balancers are there: to find out with half of the hosts taken out, or made, would be late."""
     role = world.store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
-    if deployment.has_traffic and hosts and role is not None:
+    if deployment.has_traffic and role is not None:
         access = Access(scope=deployment.scope, role_arn=role.service_role_arn)
         world.traffic.check(access, balancers_of(deployment.document))
 

@@ -9,7 +9,6 @@ from functools import partial
 import structlog
 
 from longshore.domain.alarms import Watch, effective, watch_of
-from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import DeploymentStatus, ErrorCode
 from longshore.domain.rollback import CREATOR
 from longshore.engine import starting
@@ -19,6 +18,7 @@ from longshore.engine.plan import Plan, fail
 from longshore.engine.server import blue_green
 from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import observe
+from longshore.engine.server.replacing import asks_aws
 from longshore.engine.world import World
 from longshore.store import deployment_groups, deployments, targets
 from longshore.store.database import Transaction
@@ -147,7 +147,7 @@ def _plan_by_rows(
 ) -> Plan | None:
     """The next step, as far as alarms have no say in it; None when others must be asked first."""
     if deployment.status is not DeploymentStatus.CREATED:
-        if targets.errands(tx, deployment.id) or deployment.phase in (Phase.PROVISION, Phase.RETIRE):
+        if targets.errands(tx, deployment.id) or asks_aws(deployment):
             return None
         return _go_on(tx, deployment, now)
     return starting.plan_by_rows(tx, world, deployment, group, now)
@@ -158,7 +158,7 @@ def _plan_asking(world: World, claim: Claim, deployment: Deployment, now: float)
     if deployment.status is DeploymentStatus.CREATED:
         return starting.plan(world, deployment, now)
     look_again = world.traffic.attend(world.store, claim, deployment, now)
-    if deployment.phase in (Phase.PROVISION, Phase.RETIRE):
+    if asks_aws(deployment):
         plan = world.replacing.plan_step(deployment, now)
     else:
         plan = world.store.read(lambda tx: _go_on(tx, deployment, now))

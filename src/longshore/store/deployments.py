@@ -477,6 +477,11 @@ def remember_hosts(tx: Transaction, deployment: Deployment, *, succeeded: bool) 
     have_succeeded_last(tx, deployment)
 
 
+def say(tx: Transaction, deployment_id: str, message: str) -> None:
+    """Have a deployment say this beside how it ended."""
+    tx.hot("UPDATE deployments SET status_message = ? WHERE id = ?", (message, deployment_id))
+
+
 def remember_replacements(tx: Transaction, deployment: Deployment) -> None:
     """Have a group know the hosts that a blue/green deployment gave traffic to, and nobody whose place they took."""
     tx.hot("DELETE FROM group_instances WHERE group_id = ?", (deployment.group_id,))

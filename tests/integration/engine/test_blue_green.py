@@ -15,7 +15,7 @@ from longshore.domain.balancing import TrafficState
 from longshore.domain.blue_green import SUSPENDED, Phase
 from longshore.domain.deployment import ScriptCode
 from longshore.domain.lifecycle import ALLOW_TRAFFIC, BLOCK_TRAFFIC, IN_PLACE
-from longshore.providers.ports import PermanentError, TransientError
+from longshore.providers.ports import NoBalancerError, PermanentError, TransientError
 from longshore.store import applications, notifications
 from longshore.store import deployment_groups as deployment_group_rows
 from longshore.store import deployments as deployment_rows
@@ -231,6 +231,7 @@ def test_a_copy_of_the_auto_scaling_group_takes_its_place(make: Make) -> None:
     assert (made.desired, made.suspended) == (3, frozenset(SUSPENDED))
     assert made.tags == {"CodeDeployProvisioningDeploymentId": deployment_id}
     world.until_phase(Phase.BLOCK)
+    assert world.cloud.groups["blue"].suspended == {"AddToLoadBalancer"}, "what it launches now is to get no traffic"
     green = world.cloud.of(copy)
     assert world.serving == sorted([*world.blue, *green])
     info = world.to_the_end()
@@ -414,6 +415,26 @@ def test_it_can_be_stopped_and_rolled_back_while_the_originals_live(make: Make, 
     assert set(world.blue) <= set(world.cloud.running())
 
 
+def test_a_copied_group_may_give_traffic_again_when_it_comes_back(make: Make) -> None:
+    """And the copy stays to be looked at: the deployment says where."""
+    world = make(copies=True, after=KEEP)
+    first = f"CodeDeploy_prod_{world.begin()}"
+    world.to_the_end()
+    assert world.cloud.groups["blue"].suspended == {"AddToLoadBalancer"}, "what is kept serves no more"
+    world.have_terminated(minutes=60)
+    second = f"CodeDeploy_prod_{world.begin()}"
+    world.until_phase(Phase.TERMINATION_WAIT)
+    assert world.cloud.groups[first].suspended == {"AddToLoadBalancer"}
+    world.stop_and_roll_back()
+    info = world.to_the_end()
+    assert second in info["additionalDeploymentStatusInfo"]
+    world.deployment_id = info["rollbackInfo"]["rollbackDeploymentId"]
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.cloud.groups[first].suspended == frozenset()
+    assert world.cloud.groups[second].suspended == frozenset(SUSPENDED)
+    assert world.serving == sorted(world.cloud.of(first))
+
+
 def test_a_group_without_replacements_says_so(make: Make) -> None:
     """S7.18, S11."""
     world = make(green=0)
@@ -440,6 +461,22 @@ def test_an_auto_scaling_group_without_instances_is_not_copied(make: Make) -> No
     world.begin()
     info = world.to_the_end()
     assert info["errorInformation"]["code"] == "NO_INSTANCES"
+    assert sorted(world.cloud.groups) == ["blue"]
+
+
+def test_nothing_is_made_that_could_not_be_deployed_to(make: Make) -> None:
+    """S2.13 a."""
+    world = make({"type": "HOST_COUNT", "value": 2}, copies=True)
+    world.begin()
+    assert world.info["errorInformation"]["code"] == "HEALTH_CONSTRAINTS_INVALID"
+    assert sorted(world.cloud.groups) == ["blue"]
+
+
+def test_nothing_is_made_where_there_is_no_load_balancer(make: Make) -> None:
+    world = make(copies=True)
+    world.balancers.fails = NoBalancerError("there is no target group web")
+    world.begin()
+    assert world.info["errorInformation"]["code"] == "ELASTIC_LOAD_BALANCING_INVALID"
     assert sorted(world.cloud.groups) == ["blue"]
 
 

@@ -201,6 +201,7 @@ def plan_rollback(tx: Transaction, deployment: Deployment, account_limit: int, n
         bundle=deployment.bundle,
         account_limit=account_limit,
         phase=Phase.RESTORE,
+        replaced_groups=tuple(deployment.replaced_groups or ()),
     )
     return Plan(begin=begin, wake_at=now, reason=f"{originals} original(s) get their traffic back")
 
@@ -210,6 +211,13 @@ def remember(tx: Transaction, deployment: Deployment, *, succeeded: bool) -> Non
 
     One that failed has changed no host that is the group's: it installed on replacements alone.
     """
+    if not succeeded and deployment.copied_group is not None:
+        deployments.say(
+            tx,
+            deployment.id,
+            f"The replacement instances in the Auto Scaling group {deployment.copied_group} are left to be looked at."
+            " Delete the group when you have seen enough.",
+        )
     group = deployment_groups.by_id(tx, deployment.group_id)
     if group is None or not succeeded:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from longshore.domain.blue_green import COPY_TAG, SUSPENDED
+from longshore.domain.blue_green import COPY_TAG, SUSPENDED, TRAFFIC_PROCESS
 from longshore.domain.deployment import ErrorCode
 from longshore.domain.group import auto_scaling_groups, ec2_tag_set
 from longshore.domain.lineup import Host
@@ -72,6 +72,16 @@ class Fleets:
     def release(self, access: Access, copy: str) -> None:
         """Let a copy whose instances serve run like any Auto Scaling group."""
         self._scaling.resume(access, copy, SUSPENDED)
+
+    def shut_out(self, access: Access, groups: Collection[str]) -> None:
+        """Have what these Auto Scaling groups launch from now on get no traffic: their instances are losing theirs."""
+        for group in groups:
+            self._scaling.suspend(access, group, [TRAFFIC_PROCESS])
+
+    def let_in(self, access: Access, groups: Collection[str]) -> None:
+        """Have it get traffic again."""
+        for group in groups:
+            self._scaling.resume(access, group, [TRAFFIC_PROCESS])
 
     def terminate(self, access: Access, instance_ids: Collection[str], groups: Collection[str]) -> None:
         """End these instances, and these Auto Scaling groups with all that they have.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import structlog
+
 from longshore.domain.blue_green import LOOK_EVERY, Phase, copy_name, members_deployed_to, options_of
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
 from longshore.domain.group import auto_scaling_groups
 from longshore.domain.lifecycle import Label
-from longshore.domain.lineup import Host
+from longshore.domain.lineup import Circumstances, Host, line_up
 from longshore.engine.plan import Plan
 from longshore.engine.server.blue_green import Arranged, plan_provisioning, plan_sides, plan_step
 from longshore.engine.server.fleets import Fleets, NotYetError
@@ -19,6 +21,21 @@ from longshore.store import deployment_groups, lineups, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
+
+log = structlog.get_logger()
+
+#: Before these, the Auto Scaling groups of the originals are told whether what they launch may have traffic.
+_TURNS = (Phase.BLOCK, Phase.WITHDRAW)
+
+
+def asks_aws(deployment: Deployment) -> bool:
+    """Whether the next step of one that has begun depends on AWS, and is for `Replacing.plan_step`."""
+    match deployment.phase:
+        case Phase.PROVISION | Phase.RETIRE:
+            return True
+        case Phase.REROUTE | Phase.RESTORE:
+            return bool(deployment.replaced_groups)
+    return False
 
 
 class Replacing:
@@ -37,20 +54,30 @@ class Replacing:
         if group is None:
             return _fail(ErrorCode.DEPLOYMENT_GROUP_MISSING, "The deployment group was deleted before the start.")
         replaced = tuple(auto_scaling_groups(group.document))
-        if options_of(deployment.document["blueGreenDeploymentConfiguration"]).copies_group:
-            copy = copy_name(group.name, deployment.id)
-            return plan_provisioning(bundle, replaced, copy, account_limit=self._account_limit, now=now)
+        configuration = deployment.document["blueGreenDeploymentConfiguration"]
+        copies = options_of(configuration).copies_group
+        if copies and len(replaced) != 1:
+            return _fail(ErrorCode.AUTO_SCALING_CONFIGURATION, "The group no longer names one Auto Scaling group.")
         access = _access(deployment, group)
         try:
+            # The configuration is that of the deployment's creation; who is meant is the group's affair.
+            document = {**group.document, "blueGreenDeploymentConfiguration": configuration}
             named = deployment.document.get("targetInstances", {})
-            originals = self._fleets.members(access, group.document)
-            replacements = self._fleets.members(access, members_deployed_to(group.document, named))
+            originals = self._fleets.members(access, document)
+            replacements = self._fleets.members(access, members_deployed_to(document, named))
         except TransientError as error:
             if now < deployment.create_time + START_TIMEOUT:
                 return Plan(wake_at=now + LOOK_EVERY, reason=f"AWS cannot be asked: {error}")
             return _fail(error.code, f"AWS could not be asked for originals and replacements: {error}")
         except PermanentError as error:
             return _fail(error.code, f"AWS cannot be asked for originals and replacements: {error}")
+        if copies:
+            # As many as there will be: what cannot be done is refused before anything is made.
+            lineup = line_up(self._store.read(lambda tx: self._seen(tx, deployment, group, replacements)))
+            if lineup.refusal is not None:
+                return _fail(lineup.refusal.code, lineup.refusal.message)
+            copy = copy_name(group.name, deployment.id)
+            return plan_provisioning(bundle, replaced, copy, account_limit=self._account_limit, now=now)
         plan = partial(self._plan_sides, deployment=deployment, group=group, bundle=bundle, now=now)
         return self._store.read(
             lambda tx: plan(tx, replacements=replacements, originals=originals, replaced=replaced, copy=None)
@@ -64,7 +91,24 @@ class Replacing:
             case Phase.RETIRE:
                 arranged = self._retire(deployment)
                 return self._store.read(lambda tx: plan_step(tx, deployment, now, arranged))
-        return self._store.read(lambda tx: plan_step(tx, deployment, now))
+        plan = self._store.read(lambda tx: plan_step(tx, deployment, now))
+        if plan.enter not in _TURNS:
+            return plan
+        try:
+            self._turn(deployment, plan.enter)
+        except TransientError as error:
+            return Plan(wake_at=now + LOOK_EVERY, reason=f"AWS cannot be asked: {error}")
+        except PermanentError as error:
+            # Who is launched now may get traffic that it should not; to stay here would be worse.
+            log.warning("auto_scaling_groups_left", deployment=deployment.id, reason=str(error))
+        return plan
+
+    def _turn(self, deployment: Deployment, enter: Phase) -> None:
+        """The side that has the traffic changes: whose Auto Scaling group may hand it on changes too."""
+        group = self._store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
+        if group is not None:
+            move = self._fleets.shut_out if enter is Phase.BLOCK else self._fleets.let_in
+            move(_access(deployment, group), deployment.replaced_groups or ())
 
     def _provision(self, deployment: Deployment, now: float) -> Plan:
         group = self._store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
@@ -114,7 +158,21 @@ class Replacing:
         copy: str | None,
         now: float,
     ) -> Plan:
-        seen = lineups.circumstances(
+        forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+        return plan_sides(
+            self._seen(tx, deployment, group, replacements),
+            originals,
+            bundle=bundle,
+            replaced=replaced,
+            copy=copy,
+            forgives_stop_failures=forgives,
+            now=now,
+        )
+
+    def _seen(
+        self, tx: Transaction, deployment: Deployment, group: DeploymentGroup, replacements: Sequence[Host]
+    ) -> Circumstances:
+        return lineups.circumstances(
             tx,
             deployment.scope,
             group,
@@ -123,16 +181,6 @@ class Replacing:
             only_outdated=False,
             limit=self._limit,
             account_limit=self._account_limit,
-        )
-        forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
-        return plan_sides(
-            seen,
-            originals,
-            bundle=bundle,
-            replaced=replaced,
-            copy=copy,
-            forgives_stop_failures=forgives,
-            now=now,
         )
 
     def _retire(self, deployment: Deployment) -> Arranged:
