@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy.engine import URL
 
 from longshore.api import deployment_groups, deployment_waits, deployments, plans
+from longshore.commands.envelope import specification
+from longshore.domain.alarms import AlarmState
 from longshore.domain.balancing import TrafficState
 from longshore.domain.blue_green import SUSPENDED, Phase
 from longshore.domain.deployment import ScriptCode
@@ -155,6 +157,14 @@ class BlueGreen(Rollout):
         asked = {"applicationName": "shop", "deploymentGroupName": "prod"}
         info: dict[str, Any] = self.call(deployment_groups.get_deployment_group, **asked)["deploymentGroupInfo"]
         return info
+
+    @property
+    def told_to_agents(self) -> tuple[str, str]:
+        """Creator and type in the specification (S3.18)."""
+        row = self.store.read(lambda tx: deployment_rows.get(tx, self.deployment_id))
+        assert row is not None
+        told = specification(row)
+        return told["DeploymentCreator"], told["DeploymentType"]
 
     def stop_and_roll_back(self) -> None:
         self.call(deployments.stop_deployment, deploymentId=self.deployment_id, autoRollbackEnabled=True)
@@ -369,6 +379,7 @@ def test_an_original_that_keeps_its_traffic_fails_it_and_traffic_goes_back(make:
     assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
     world.deployment_id = info["rollbackInfo"]["rollbackDeploymentId"]
     assert (world.info["creator"], world.info["revision"]) == ("codeDeployRollback", old)
+    assert world.told_to_agents == ("codeDeployRollback", "BLUE_GREEN"), "by which they know whose scripts to run"
     world.tick()
     assert {tuple(world.events(name)) for name in world.green} == {BLOCK_TRAFFIC}
     assert {tuple(world.events(name)) for name in world.blue} == {ALLOW_TRAFFIC}
@@ -433,6 +444,33 @@ def test_a_copied_group_may_give_traffic_again_when_it_comes_back(make: Make) ->
     assert world.cloud.groups[first].suspended == frozenset()
     assert world.cloud.groups[second].suspended == frozenset(SUSPENDED)
     assert world.serving == sorted(world.cloud.of(first))
+
+
+@pytest.mark.parametrize("phase", [Phase.REROUTE, Phase.TERMINATION_WAIT])
+def test_an_alarm_brings_the_traffic_back_while_the_originals_live(make: Make, phase: Phase) -> None:
+    """S7.22: what the wait before their termination is for."""
+    world = make(after=terminate(60))
+    world.begin()
+    world.until_phase(Phase.TERMINATION_WAIT)
+    world.go("TERMINATION_WAIT")
+    world.to_the_end()
+    world.blue = world.cloud.launch(2, colour="blue")
+    world.mean(
+        alarmConfiguration={"enabled": True, "alarms": [{"name": "errors"}]},
+        autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_STOP_ON_ALARM"]},
+    )
+    world.alarms.now = {"errors": AlarmState.OK}
+    world.begin(targetInstances={"tagFilters": [_tag("blue")]})
+    world.until_phase(phase)
+    world.alarms.now = {"errors": AlarmState.ALARM}
+    world.now += 10.0
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Stopped", "ALARM_ACTIVE")
+    if rollback := info["rollbackInfo"].get("rollbackDeploymentId"):
+        world.deployment_id = rollback
+        assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == world.green
+    assert set(world.green) <= set(world.cloud.running())
 
 
 def test_a_group_without_replacements_says_so(make: Make) -> None:
