@@ -26,6 +26,7 @@ from longshore.agent.journal import Entry, Journal, Outcome, end_leftovers
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log
 from longshore.agent.presence import Presence
+from longshore.agent.sources import s3  # noqa: F401 - every worker needs it, and here it takes next to nothing
 from longshore.agent.wire import CommandClient, HostCommand, StaleConnectionError
 from longshore.agent.worker import CHANNEL_BYTES, Worker, failure, message_to_worker
 

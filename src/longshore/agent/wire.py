@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import calendar
 import json
 import re
 import socket
 import time
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -336,8 +336,8 @@ def moment_of(date: str) -> float | None:
     try:
         _, day, month, year, clock, _ = date.split()
         hour, minute, second = clock.split(":")
-        moment = (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), 0, 1, 0)
-        return float(calendar.timegm(moment))
+        parts = (int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second))
+        return datetime(*parts, tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -20,6 +20,7 @@ from longshore.agent.errors import Code, CommandError, SpecificationError, WireE
 from longshore.agent.executor import HOOK_EVENTS, Executor
 from longshore.agent.journal import CommandJournal, Entry, Journal, Outcome, process
 from longshore.agent.layout import Layout
+from longshore.agent.live_log import LiveLog
 from longshore.agent.log import Log, without_secrets
 from longshore.agent.script import Observer
 from longshore.agent.wire import CommandClient, HookLogClient, HostCommand
@@ -182,8 +183,6 @@ class Worker:
         if is_noop or command.name not in HOOK_EVENTS or not self._tells_live:
             yield lambda _lines: None
             return
-        from longshore.agent.live_log import LiveLog  # threads; the poller needs none
-
         client = self._log_client or self._client.for_hook_logs()
         live = LiveLog(lambda *told: client.put_hook_log(command.identifier, *told))
         try:

@@ -1,6 +1,6 @@
 """Where revisions come from: one module a kind of source, each with one function `fetch`.
 
-Loaded by a worker when it downloads, and by nobody else: the idle poller has none of it.
+Each is loaded by a worker that downloads from it; the idle poller has S3 alone, from which most revisions come.
 """
 
 from __future__ import annotations
