@@ -381,3 +381,28 @@ def test_a_hostile_bundle_is_refused_by_name(plane: ControlPlane, agent: Agent, 
     assert "'../../../evil'" in done.message
     assert not (agent.root / "g-1/d-ONE/deployment-archive").exists()
     assert not list(tmp_path.rglob("evil"))
+
+
+def test_whose_scripts_run_when_traffic_is_moved_back(plane: ControlPlane, agent: Agent) -> None:
+    """S3.18: a blue/green rollback installs nothing; the newest revision leaves, and the last good one comes back."""
+    traffic = ("BeforeBlockTraffic", "AfterBlockTraffic", "BeforeAllowTraffic", "AfterAllowTraffic")
+
+    def release(name: str) -> dict[str, str]:
+        hooks = {event: [{"location": "say.sh"}] for event in traffic}
+        return {"appspec.yml": appspec(**hooks), "say.sh": f"{SH}echo release {name}\n"}
+
+    def said(deployment: str, event: str) -> str:
+        done = plane.run(event, deployment)
+        assert done.status == "Succeeded", done.diagnostics
+        return done.log.rpartition("[stdout]release ")[2].strip()
+
+    plane.deployment(release("one"), deployment="d-ONE")
+    plane.run_all("DownloadBundle", "Install", deployment="d-ONE")
+    plane.deployment(release("two"), deployment="d-TWO")
+    plane.run_all("DownloadBundle", deployment="d-TWO")
+    back = {"DeploymentCreator": "codeDeployRollback", "DeploymentType": "BLUE_GREEN"}
+    plane.deployment(release("three"), deployment="d-BACK", **back)
+    assert [said("d-BACK", event) for event in traffic] == ["two", "two", "one", "one"]
+    # Forwards, originals that lose their traffic run what they have installed.
+    plane.deployment(release("three"), deployment="d-ON", DeploymentType="BLUE_GREEN")
+    assert [said("d-ON", event) for event in traffic[:2]] == ["one", "one"]
