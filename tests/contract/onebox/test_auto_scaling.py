@@ -68,7 +68,8 @@ def test_a_group_is_told_as_it_was_made(here: Here, name: str) -> None:
     ids = here.until(name, ["InService"] * 2)
     group = here.group(name)
     assert group["AutoScalingGroupARN"].endswith(f":autoScalingGroupName/{name}")
-    assert group["LaunchTemplate"]["LaunchTemplateName"] == "web"
+    assert (group["LaunchTemplate"]["LaunchTemplateName"], group["LaunchTemplate"]["Version"]) == ("web", "$Latest")
+    assert {one["LaunchTemplate"]["Version"] for one in group["Instances"]} == {"3"}
     assert (group["AvailabilityZones"], group["VPCZoneIdentifier"]) == (list(ZONES[:2]), "subnet-a,subnet-b")
     assert (group["HealthCheckType"], group["HealthCheckGracePeriod"], group["DefaultCooldown"]) == ("ELB", 10, 300)
     assert group["Tags"][0] == {

@@ -49,7 +49,7 @@ class SmallMachines:
 
     def become(self, instance_id: str, state: str, zone: str | None = None) -> None:
         zone = zone or self.known[instance_id].zone
-        self.known = {**self.known, instance_id: Machine(state=state, zone=zone, type="t3.micro")}
+        self.known = {**self.known, instance_id: Machine(state=state, zone=zone, type="t3.micro", template_version="3")}
 
     def forget(self, instance_id: str) -> None:
         self.known = {one: machine for one, machine in self.known.items() if one != instance_id}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from longshore.onebox.services.autoscaling.activities import ended, kept, moment
 from longshore.onebox.services.autoscaling.capacity import emptiest, victims
@@ -176,6 +177,12 @@ def heartbeat(group: Group, member: Member, hook: str, now: float) -> Group:
     return group.with_member(replace(member, actions=actions))
 
 
+def _of_version(launch: Mapping[str, Any], version: str | None) -> Mapping[str, Any]:
+    """What made an instance, with the version that `$Latest` or `$Default` was then."""
+    template = launch.get("LaunchTemplate")
+    return launch if template is None or version is None else {"LaunchTemplate": {**template, "Version": version}}
+
+
 class _Draft:
     """A group being changed; `group` is always a whole one."""
 
@@ -198,7 +205,12 @@ class _Draft:
             case State.PENDING:
                 machine = seen.machines.get(member.instance_id)
                 if machine is not None and machine.state == "running":
-                    member = replace(member, instance_type=machine.type, zone=machine.zone)
+                    member = replace(
+                        member,
+                        instance_type=machine.type,
+                        zone=machine.zone,
+                        launched_from=_of_version(member.launched_from, machine.template_version),
+                    )
                     self._ask_hooks(member, Transition.LAUNCHING, State.PENDING_WAIT, State.PENDING_PROCEED)
             case State.PENDING_WAIT:
                 self._wait(member, State.PENDING_PROCEED)

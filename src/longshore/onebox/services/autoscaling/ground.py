@@ -22,6 +22,8 @@ class Machine:
     state: str
     zone: str
     type: str | None = None
+    #: Of the launch template that it was launched from: a number, whatever was asked for.
+    template_version: str | None = None
 
     @property
     def is_gone(self) -> bool:

@@ -57,7 +57,12 @@ class OnEc2:
     def machines(self, owner: Owner, instance_ids: Collection[str]) -> Mapping[str, Machine]:
         """See `ground.Machines`."""
         return {
-            one.id: Machine(state=one.state.value, zone=one.zone, type=one.type)
+            one.id: Machine(
+                state=one.state.value,
+                zone=one.zone,
+                type=one.type,
+                template_version=one.tags.get("aws:ec2launchtemplate:version"),
+            )
             for one in self._ec2.instances(owner, list(instance_ids))
         }
 
