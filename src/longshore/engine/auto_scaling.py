@@ -17,6 +17,7 @@ from functools import partial
 import structlog
 
 from longshore.domain.auto_scaling import PENDING_WAIT, TERMINATING_WAIT, AutoScalingGroup, HookResult, Transition
+from longshore.domain.ids import Scope
 from longshore.domain.lifecycle_hook import BEAT_EVERY, Held, Step, next_step
 from longshore.engine import instance_deployments
 from longshore.engine.hook_following import amend, amendments
@@ -47,6 +48,8 @@ class _Seen:
     """What the rows say."""
 
     hooks: Sequence[HookRow]
+    #: Deployment groups without any that a blue/green deployment may have given an Auto Scaling group.
+    bare: Sequence[tuple[Scope, str]]
     #: To be removed.
     nobodys: Sequence[HookRow]
     held: Mapping[tuple[str, str], Mapping[str, HeldRow]]
@@ -107,7 +110,7 @@ class AutoScaling:
     def sweep(self) -> None:
         """One look at everything, unless another server looks."""
         seen = self._store.read(partial(_see, now=self._clock()))
-        if not (seen.hooks or seen.nobodys or seen.suspensions or seen.held):
+        if not (seen.hooks or seen.bare or seen.nobodys or seen.suspensions or seen.held):
             return
         if not self._take():
             return
@@ -115,8 +118,10 @@ class AutoScaling:
             self._try(_access(suspension), suspension.auto_scaling_group, partial(self._resume, suspension))
         for hook in seen.nobodys:
             self._try(_access(hook), hook.auto_scaling_group, partial(self._remove, hook))
-        for amendment in self._store.read(lambda tx: amendments(tx, seen.hooks)):
-            hook = next(hook for hook in seen.hooks if hook.group_id == amendment.group_id)
+        for amendment in self._store.read(lambda tx: amendments(tx, seen.hooks, seen.bare)):
+            hook = next(
+                hook for hook in (*amendment.missing, *seen.hooks) if hook.group_id in (None, amendment.group_id)
+            )
             follow = partial(amend, self._store, self._groups, amendment, self._clock())
             self._try(_access(hook), hook.auto_scaling_group, follow)
         wanted = {(hook.group_id, hook.name) for hook in seen.hooks}
@@ -246,6 +251,7 @@ def _see(tx: Transaction, *, now: float) -> _Seen:
         held[row.group_id, row.hook][row.instance_id] = row
     return _Seen(
         hooks=lifecycle_hooks.owned(tx),
+        bare=lifecycle_hooks.bare_groups(tx),
         nobodys=lifecycle_hooks.nobodys(tx, now),
         held=held,
         suspensions=suspensions.over(tx),

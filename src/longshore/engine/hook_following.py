@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from longshore.domain.auto_scaling import Transition
-from longshore.domain.ids import new_id
+from longshore.domain.ids import Scope, new_id
 from longshore.domain.lifecycle_hook import hook_name, managed_hook, wanted_hooks
 from longshore.providers.ports import Access, AutoScalingGroups, ProviderError
 from longshore.store import deployment_groups, lifecycle_hooks
@@ -35,12 +35,14 @@ class Amendment:
         return [hook.name for hook in self.missing]
 
 
-def amendments(tx: Transaction, hooks: Sequence[HookRow]) -> list[Amendment]:
-    """What has to be done for the deployment groups that have these hooks."""
-    by_group: defaultdict[str, list[HookRow]] = defaultdict(list)
+def amendments(tx: Transaction, hooks: Sequence[HookRow], bare: Sequence[tuple[Scope, str]]) -> list[Amendment]:
+    """What has to be done for the deployment groups that have these hooks, and for `bare` ones, which have none."""
+    by_group: defaultdict[tuple[Scope, str], list[HookRow]] = defaultdict(list)
     for hook in hooks:
-        by_group[hook.group_id or ""].append(hook)
-    found = [_amendment(tx, group_id, has) for group_id, has in by_group.items()]
+        by_group[hook.scope, hook.group_id or ""].append(hook)
+    for place in bare:
+        by_group[place] = []
+    found = [_amendment(tx, scope, group_id, has) for (scope, group_id), has in by_group.items()]
     return [one for one in found if one.missing or one.surplus]
 
 
@@ -62,7 +64,7 @@ def amend(store: Store, scaling: AutoScalingGroups, amendment: Amendment, now: f
     store.write(partial(_write, amendment=amendment))
 
 
-def _amendment(tx: Transaction, group_id: str, has: Sequence[HookRow]) -> Amendment:
+def _amendment(tx: Transaction, scope: Scope, group_id: str, has: Sequence[HookRow]) -> Amendment:
     group = deployment_groups.by_id(tx, group_id)
     if group is None:
         return Amendment(group_id=group_id, missing=(), surplus=[hook.name for hook in has])
@@ -70,7 +72,7 @@ def _amendment(tx: Transaction, group_id: str, has: Sequence[HookRow]) -> Amendm
 
     def made(name: str, transition: Transition) -> HookRow:
         return HookRow(
-            scope=has[0].scope,
+            scope=scope,
             auto_scaling_group=name,
             name=hook_name(transition, group.name, new_id()),
             transition=transition,

@@ -88,6 +88,16 @@ def spare(tx: Transaction, names: Collection[str]) -> list[HookRow]:
     return _found(tx, lifecycle_hooks.c.name.in_(names), lifecycle_hooks.c.group_id.is_(None))
 
 
+def bare_groups(tx: Transaction) -> list[tuple[Scope, str]]:
+    """Everybody's deployment groups that a blue/green deployment has redefined last, and that have no hook."""
+    rows = tx.hot(
+        "SELECT g.account, g.region, g.id FROM deployment_groups g"
+        " JOIN deployments d ON d.id = g.last_successful_deployment_id"
+        " WHERE d.phase = 'retire' AND NOT EXISTS (SELECT 1 FROM lifecycle_hooks h WHERE h.group_id = g.id)"
+    )
+    return [(Scope(row[0], row[1]), row[2]) for row in rows.fetchall()]
+
+
 def nobodys(tx: Transaction, now: float) -> list[HookRow]:
     """Everybody's hooks that are to be removed by now."""
     return _found(tx, lifecycle_hooks.c.group_id.is_(None), lifecycle_hooks.c.remove_at <= now)

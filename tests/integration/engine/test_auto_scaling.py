@@ -15,12 +15,14 @@ from sqlalchemy.engine import URL
 from longshore.api import applications, deployment_groups, deployments
 from longshore.api.auto_scaling import hooking
 from longshore.domain.auto_scaling import HookResult, Transition
+from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import START_TIMEOUT, ScriptCode
 from longshore.domain.lifecycle import IN_PLACE
 from longshore.domain.lifecycle_hook import BEAT_EVERY, BOOT_TIMEOUT
 from longshore.engine.auto_scaling import AutoScaling
 from longshore.providers.ports import LimitReachedError, RoleRightsError, TransientError
 from longshore.store import deployment_groups as group_rows
+from longshore.store import deployments as deployment_rows
 from longshore.store import leases, lifecycle_hooks
 from longshore.store.database import Transaction
 from longshore.wire.service import AwsError
@@ -274,6 +276,20 @@ def test_hooks_follow_a_group_that_a_blue_green_deployment_moves(ready: Fleet, i
             "terminationHook": ready.scaling.hook(after, Transition.TERMINATING),
         }
         assert ready.group["autoScalingGroups"] == [{"name": after, **hooks}]
+
+
+def test_a_group_of_tags_that_a_blue_green_deployment_moves_to_an_auto_scaling_group_gets_its_hook(
+    ready: Fleet,
+) -> None:
+    ready.update(autoScalingGroups=[])
+    ready.look()
+    assert ready.scaling.made["web"] == {}
+    ready.store.write(lambda tx: deployment_rows.enter(tx, ready.deployment_id, Phase.RETIRE, ready.now))
+    ready.look()
+    assert ready.scaling.made["web"] == {}, "it has none, and wants none"
+    ready.move_to("web")
+    ready.look()
+    assert ready.group["autoScalingGroups"] == [{"name": "web", "hook": ready.scaling.hook("web")}]
 
 
 def test_hooks_stay_until_those_that_take_their_place_can_be_made(ready: Fleet) -> None:
