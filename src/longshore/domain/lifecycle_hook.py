@@ -37,11 +37,6 @@ class Step(StrEnum):
     #: It waits no longer: end a deployment that nobody needs any more, and forget it.
     FORGET = "forget"
 
-    @property
-    def result(self) -> HookResult | None:
-        """What Auto Scaling is told."""
-        return HookResult(self.value.upper()) if self in (Step.CONTINUE, Step.ABANDON) else None
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:

@@ -183,9 +183,10 @@ class AutoScaling:
             if group is not None and hook.transition is Transition.LAUNCHING:
                 serving[hook.group_id or ""] |= {member.instance_id for member in group.in_service}
         for group_id, instances in serving.items():
-            self._store.write(
-                partial(instance_deployments.catch_up, group_id=group_id, serving=instances, now=self._clock())
-            )
+            is_behind = partial(instance_deployments.is_behind, group_id=group_id, serving=instances)
+            catch_up = partial(instance_deployments.catch_up, group_id=group_id, serving=instances, now=self._clock())
+            if self._store.read(is_behind):
+                self._store.write(catch_up)
 
     def _look_at(
         self, access: Access, hook: HookRow, group: AutoScalingGroup | None, held: Mapping[str, HeldRow]

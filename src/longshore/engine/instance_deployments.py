@@ -45,21 +45,32 @@ def catch_up(tx: Transaction, *, group_id: str, serving: Collection[str], now: f
     where it does not want that; each of them is tried once for what the group runs.
     """
     group = deployment_groups.by_id(tx, group_id)
-    if group is None or group.active_deployment_id is not None or group.target_revision is None:
+    last = None if group is None else _behind(tx, group, serving)
+    if group is None or last is None:
+        return None
+    root = last.root_deployment_id or last.id
+    return _add(tx, group, last.scope, now, creator=AUTO_UPDATE, root_deployment_id=root)
+
+
+def is_behind(tx: Transaction, *, group_id: str, serving: Collection[str]) -> bool:
+    """Whether `catch_up` would do something: nearly always it would not, and this takes no writer's time."""
+    group = deployment_groups.by_id(tx, group_id)
+    return group is not None and _behind(tx, group, serving) is not None
+
+
+def _behind(tx: Transaction, group: DeploymentGroup, serving: Collection[str]) -> Deployment | None:
+    """The group's last success, if some of its instances in service joined too late for it and can be updated now."""
+    if group.active_deployment_id is not None or group.last_successful_deployment_id is None:
         return None
     if group.document.get("outdatedInstancesStrategy") == "IGNORE":
         return None
-    current = group.target_revision_identity or ""
-    late = [name for name in deployments.joined_late(tx, group_id, current) if name in serving]
-    if not late or group.last_successful_deployment_id is None:
+    late = [
+        name for name in deployments.joined_late(tx, group.id, group.target_revision_identity or "") if name in serving
+    ]
+    last = deployments.get(tx, group.last_successful_deployment_id) if late else None
+    if last is None or not deployments.joined_since_last_update(tx, group.id, last.root_deployment_id or last.id, late):
         return None
-    last = deployments.get(tx, group.last_successful_deployment_id)
-    if last is None:
-        return None
-    root = last.root_deployment_id or last.id
-    if not deployments.joined_since_last_update(tx, group_id, root, late):
-        return None
-    return _add(tx, group, last.scope, now, creator=AUTO_UPDATE, root_deployment_id=root)
+    return last
 
 
 def _add(
