@@ -545,6 +545,14 @@ def test_what_runs_is_found_again_by_the_next_server(own_cloud: Cloud) -> None:
     assert cloud.plane.stop() == 0
     assert cloud.host(one).process_id() == before[one]
 
+    # Its agent follows a server that moves.
+    cloud.plane.port = 0
+    cloud.plane.start()
+    log = cloud.host(one).written("/var/log/aws/codedeploy-agent/codedeploy-agent.log")
+    found = f"agent.polls {cloud.plane.url} "
+    wait_until("the agent has found it", lambda: log.exists() and found in log.read_text())
+    assert cloud.host(one).process_id() == before[one]
+
 
 def test_a_server_that_is_killed_while_it_launches_loses_no_host(own_cloud: Cloud) -> None:
     """Whatever it had begun, the next one ends or goes on with; a host that no record knows does not run."""

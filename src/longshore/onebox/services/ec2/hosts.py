@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from longshore.onebox.machinery import peers
 from longshore.onebox.machinery.host_view import HostView, HostViewError, this_program, why_not
 from longshore.onebox.machinery.metadata_server import PORT, AddressTakenError, MetadataServer
 from longshore.onebox.machinery.records import Owner, Records
@@ -22,6 +26,8 @@ from longshore.onebox.services.ec2.values import Instance
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: The files of ours that a host has, where nothing stays from one boot to the next.
 _RUN: Final = "/run/longshore"
+#: What the agent that has them is called with.
+_AGENT: Final = f"\0--config\0{_RUN}/agent.yml\0".encode()
 #: An image's own settings of the agent come before ours.
 _OWN_CONFIG: Final = "/etc/longshore/agent.yml"
 _COPY_SECONDS: Final = 600
@@ -98,14 +104,16 @@ class RealHosts:
             raise HostFailedError(str(error)) from error
 
     def attend(self, owner: Owner, instance: Instance) -> None:
+        view = self._view(instance)
         if instance.has_metadata and instance.private_ip is not None:
-            view = self._view(instance)
             try:
                 self._metadata.open(
                     instance.private_ip, lambda path: self._answer(owner, instance.id, path), view.process_id
                 )
             except AddressTakenError as error:
                 raise HostFailedError(str(error)) from error
+        if (first := view.process_id()) is not None:
+            self._refresh(first)
         self._attended.add(instance.id)
 
     def halt(self, instance: Instance) -> None:
@@ -187,6 +195,27 @@ class RealHosts:
             if script.startswith(b"#!"):
                 (run / "user-data").write_bytes(script)
                 (run / "user-data").chmod(0o700)
+
+    def _refresh(self, first: int) -> None:
+        """Let the agent of a host that another server started find this one, at another address perhaps."""
+        settings = Path(f"/proc/{first}/root{_RUN}/agent.yml")
+        wanted = self._agent_settings()
+        with suppress(FileNotFoundError):
+            if settings.read_text() == wanted:
+                return
+        if not settings.parent.exists():
+            return  # it is just coming up
+        try:
+            fresh = settings.with_suffix(".new")
+            fresh.write_text(wanted)
+            fresh.rename(settings)
+        except OSError as error:
+            raise HostFailedError(f"the agent's settings cannot be written: {error.strerror}") from error
+        for process in peers.inside(first):
+            with suppress(OSError):
+                if _AGENT in (process / "cmdline").read_bytes():
+                    # It reads them when it is started again, which happens whenever it ends.
+                    os.kill(int(process.name), signal.SIGTERM)
 
     def _put_image(self, owner: Owner, instance: Instance, view: HostView) -> None:
         with self._records.transaction() as tx:
