@@ -52,6 +52,8 @@ class Run:
     seconds: float
     #: Of each call.
     took: Sequence[float]
+    #: CPU seconds that the server took for them, until what they began had ended.
+    cpu: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -62,6 +64,11 @@ class Run:
 def milliseconds(turns: Sequence[Run], percent: int) -> float:
     """A percentile of what the calls of all turns took."""
     return statistics.quantiles([took for run in turns for took in run.took], n=100)[percent - 1] * 1000
+
+
+def processor_milliseconds(turns: Sequence[Run]) -> float:
+    """What the server's CPU had to do for one call."""
+    return sum(run.cpu for run in turns) / sum(len(run.took) for run in turns) * 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +145,13 @@ async def _all_runs(peers: dict[str, Peer]) -> Runs:
                 await _run(peer, clients, peer.requests(operation, 50), _WARM_UP_SECONDS)
             for _ in range(_TURNS):
                 for name, peer in peers.items():
-                    turn = await _run(peer, clients, peer.requests(operation, _MOST), _SECONDS)
-                    runs.setdefault((operation, clients, name), []).append(turn)
+                    requests = peer.requests(operation, _MOST)
+                    before = setting.cpu_of_tree(peer.process_id)
+                    turn = await _run(peer, clients, requests, _SECONDS)
                     if operation == "CreateDeployment" and name != _MOTO:
                         await asyncio.to_thread(_settle, peer)
+                    turn = replace(turn, cpu=setting.cpu_of_tree(peer.process_id) - before)
+                    runs.setdefault((operation, clients, name), []).append(turn)
     return runs
 
 
@@ -314,6 +324,15 @@ def _report(runs: Runs, ceiling: dict[int, Run], memory: dict[str, float]) -> Re
             )
             for percent in (50, 99)
         ]
+        figures.append(
+            Figure(
+                what=f"{who}: server's CPU a call",
+                unit="ms",
+                ours=processor_milliseconds(turns),
+                peer=_MOTO,
+                theirs=processor_milliseconds(theirs),
+            )
+        )
     figures += [
         Figure(what=f"what {clients} client(s) could drive", unit="/s", ours=run.rate)
         for clients, run in ceiling.items()
@@ -332,6 +351,7 @@ def _report(runs: Runs, ceiling: dict[int, Run], memory: dict[str, float]) -> Re
             "Connections are kept where the server keeps them: moto hangs up after each answer.",
             f"{_THERE} deployments are there to be got and listed. Each CreateDeployment is to a group of its own that "
             "matches no instance: our engine ends each deployment while the calls go on, moto's stay as they are.",
+            "CPU is the server process's, with the engine's work until the deployments had ended; PostgreSQL's is not.",
             "The client is one process. What it could drive is what it gets out of a bare Starlette application.",
         ),
         figures=tuple(figures),
