@@ -536,11 +536,18 @@ def test_an_aws_that_is_away_for_two_minutes_costs_two_minutes(make: Make, phase
     assert world.serving == sorted(world.cloud.running())
 
 
-def test_a_replacement_that_dies_is_one_that_failed(make: Make) -> None:
-    world = make("CodeDeployDefault.HalfAtATime", green=4)
+@pytest.mark.parametrize("phase", [Phase.INSTALL, Phase.READY_WAIT, Phase.REROUTE])
+def test_a_replacement_that_dies_is_one_that_failed(make: Make, phase: Phase) -> None:
+    world = make("CodeDeployDefault.HalfAtATime", green=4, ready_minutes=30)
     world.begin()
-    world.until_phase(Phase.REROUTE)
+    if phase is Phase.REROUTE:
+        world.until_phase(Phase.READY_WAIT)
+        world.go()
+    world.until_phase(phase)
     world.cloud.terminate(_access(world), [world.green[-1]])
+    if phase is not Phase.REROUTE:
+        world.until_phase(Phase.READY_WAIT)
+        world.go()
     info = world.to_the_end()
     assert (info["status"], world.overview) == ("Succeeded", {"Succeeded": 5, "Failed": 1})
     assert world.serving == world.green[:-1]
@@ -554,6 +561,16 @@ def test_an_original_that_dies_fails_it_like_one_that_keeps_its_traffic(make: Ma
     info = world.to_the_end()
     assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
     assert world.blue[0] in info["errorInformation"]["message"]
+
+
+def test_an_original_that_dies_when_it_has_lost_its_traffic_is_missed_by_nobody(make: Make) -> None:
+    world = make(after=terminate(60))
+    world.begin()
+    world.until_phase(Phase.TERMINATION_WAIT)
+    world.cloud.terminate(_access(world), [world.blue[0]])
+    world.go("TERMINATION_WAIT")
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == sorted(world.cloud.running()) == world.green
 
 
 def _access(world: BlueGreen) -> Any:
