@@ -44,7 +44,7 @@ def picture(samples: Sequence[Sample], title: str, *, marks: Sequence[tuple[floa
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif"'
-        ' font-size="12" fill="#333">',
+        ' font-size="12" fill="#333" shape-rendering="crispEdges">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
         f'<text x="{_LEFT}" y="18" font-size="13">{escape(title)}</text>',
     ]
@@ -55,7 +55,7 @@ def picture(samples: Sequence[Sample], title: str, *, marks: Sequence[tuple[floa
                 height = high * share
                 bottom -= height
                 parts.append(
-                    f'<rect x="{x(moment):.1f}" y="{bottom:.1f}" width="{wide * STEP / seconds + 0.3:.1f}"'
+                    f'<rect x="{x(moment):.1f}" y="{bottom:.1f}" width="{wide * STEP / seconds + 0.1:.1f}"'
                     f' height="{height:.1f}" fill="{colours[release]}"/>'
                 )
     for percent in (0, 50, 100):
@@ -68,7 +68,10 @@ def picture(samples: Sequence[Sample], title: str, *, marks: Sequence[tuple[floa
     for at, what in marks:
         place = x(at - samples[0].at)
         parts.append(f'<line x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP}" y2="{_TOP + high}" stroke="#333"/>')
-        parts.append(f'<text x="{place + 4:.1f}" y="{_TOP + 12}" fill="#fff">{escape(what)}</text>')
+        # Where there is no room to the right of it, it stands to the left.
+        offset, anchor = (4, "start") if place < _LEFT + wide * 0.7 else (-4, "end")
+        words = f'x="{place + offset:.1f}" y="{_TOP + 12}" text-anchor="{anchor}" fill="#fff"'
+        parts.append(f"<text {words}>{escape(what)}</text>")
     legend = [*((release, f"release {release}") for release in releases), ("", "failed")]
     for number, (release, words) in enumerate(legend):
         at = _LEFT + 120 * number
