@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -28,6 +29,8 @@ _THREADS = 3
 _GROUP = 16
 #: How long a caller waits for its turn and its answer, seconds; statements are bounded far below.
 _TIMEOUT = 60.0
+#: How long the threads get to end, seconds.
+_CLOSE = 5.0
 
 
 class Looker:
@@ -56,12 +59,13 @@ class Looker:
             return cast("T", await waiting.future)
 
     def close(self) -> None:
-        """Look at what is queued, then stop."""
+        """Look at what is queued, then stop; a database that does not answer is not waited for."""
         self._closed = True
         for _ in self._threads:
             self._queue.put(None)
+        end = time.monotonic() + _CLOSE
         for thread in self._threads:
-            thread.join(timeout=10)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
         eye = _Eye(self._dialect, self._reading)
