@@ -60,6 +60,7 @@ def apply(
     if plan.enter is not None and not deployments.is_stopping(tx, deployment.id):
         # Who is asked to stop meanwhile stays where it is: from some phases there is no way back.
         deployments.enter(tx, deployment.id, plan.enter, now)
+        targets.add(tx, deployment.id, plan.late, is_told=triggers.wants_instances(subscribed))
         triggers.tell_phase(tx, subscribed, deployment, plan.enter, now)
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:

@@ -40,8 +40,9 @@ class Plan:
     halt: bool = False
     #: Hosts to start now.
     start: tuple[str, ...] = ()
-    #: Move a blue/green deployment on.
+    #: Move a blue/green deployment on, with originals that have come since it began.
     enter: Phase | None = None
+    late: tuple[NewTarget, ...] = ()
     finish: Finish | None = None
     #: End even while hosts are still to be put back into traffic.
     leaves_out: bool = False

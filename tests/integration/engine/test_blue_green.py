@@ -426,6 +426,20 @@ def test_it_can_be_stopped_and_rolled_back_while_the_originals_live(make: Make, 
     assert set(world.blue) <= set(world.cloud.running())
 
 
+def test_an_original_that_is_launched_meanwhile_loses_its_traffic_too(make: Make) -> None:
+    """It runs what the others run."""
+    world = make(copies=True, blue=1, after=KEEP)
+    world.begin()
+    world.until_phase(Phase.REROUTE)
+    (late,) = world.cloud.launch(1)
+    world.cloud.machines[late].group = "blue"
+    world.balancers.hosts["web"][late] = TrafficState.HEALTHY
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert tuple(world.events(late)) == BLOCK_TRAFFIC
+    assert late not in world.serving
+    assert world.serving == sorted(world.cloud.of(f"CodeDeploy_prod_{world.deployment_id}"))
+
+
 def test_a_copied_group_may_give_traffic_again_when_it_comes_back(make: Make) -> None:
     """And the copy stays to be looked at: the deployment says where."""
     world = make(copies=True, after=KEEP)

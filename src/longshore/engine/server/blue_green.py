@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -173,6 +173,16 @@ def plan_sides(
         return Plan(begin=begin, wake_at=now, reason=reason)
     finish = Finish(status=DeploymentStatus.FAILED, code=lineup.refusal.code, message=lineup.refusal.message)
     return Plan(begin=begin if green else None, finish=finish, wake_at=now, reason=lineup.refusal.message)
+
+
+def late_originals(hosts: Sequence[Host], known: Container[str], *, forgives_stop_failures: bool) -> list[NewTarget]:
+    """Who of these is no target yet, as an original: it came while the replacements were made ready."""
+    target = untouched(BLUE_GREEN[Label.BLUE], forgives_stop_failures=forgives_stop_failures, label=Label.BLUE)
+    return [
+        NewTarget(target_id=host.name, target_arn=host.arn, host=host.poller, turn=Turn.UNHEALTHY, target=target)
+        for host in hosts
+        if host.name not in known
+    ]
 
 
 def plan_rollback(tx: Transaction, deployment: Deployment, account_limit: int, now: float) -> Plan:

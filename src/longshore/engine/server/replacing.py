@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -14,13 +15,14 @@ from longshore.domain.group import auto_scaling_groups
 from longshore.domain.lifecycle import Label
 from longshore.domain.lineup import Circumstances, Host, line_up
 from longshore.engine.plan import Plan
-from longshore.engine.server.blue_green import Arranged, plan_provisioning, plan_sides, plan_step
+from longshore.engine.server.blue_green import Arranged, late_originals, plan_provisioning, plan_sides, plan_step
 from longshore.engine.server.fleets import Fleets, NotYetError
 from longshore.providers.ports import Access, PermanentError, TransientError
 from longshore.store import deployment_groups, lineups, targets
 from longshore.store.database import Store, Transaction
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
+from longshore.store.targets import NewTarget
 
 log = structlog.get_logger()
 
@@ -95,7 +97,7 @@ class Replacing:
         if plan.enter not in _TURNS:
             return plan
         try:
-            self._turn(deployment, plan.enter)
+            plan = replace(plan, late=tuple(self._turn(deployment, plan.enter)))
         except TransientError as error:
             return Plan(wake_at=now + LOOK_EVERY, reason=f"AWS cannot be asked: {error}")
         except PermanentError as error:
@@ -103,12 +105,24 @@ class Replacing:
             log.warning("auto_scaling_groups_left", deployment=deployment.id, reason=str(error))
         return plan
 
-    def _turn(self, deployment: Deployment, enter: Phase) -> None:
-        """The side that has the traffic changes: whose Auto Scaling group may hand it on changes too."""
+    def _turn(self, deployment: Deployment, enter: Phase) -> list[NewTarget]:
+        """The side that has the traffic changes: whose Auto Scaling group may hand it on changes too.
+
+        Returns the originals that these groups have launched since the deployment began.
+        """
         group = self._store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
-        if group is not None:
-            move = self._fleets.shut_out if enter is Phase.BLOCK else self._fleets.let_in
-            move(_access(deployment, group), deployment.replaced_groups or ())
+        replaced = deployment.replaced_groups or ()
+        if group is None or not replaced:
+            return []
+        access = _access(deployment, group)
+        if enter is not Phase.BLOCK:
+            self._fleets.let_in(access, replaced)
+            return []
+        self._fleets.shut_out(access, replaced)
+        members = self._fleets.members(access, {"autoScalingGroups": replaced})
+        known = {row.target_id for row in self._store.read(lambda tx: targets.every(tx, deployment.id))}
+        forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+        return late_originals(members, known, forgives_stop_failures=forgives)
 
     def _provision(self, deployment: Deployment, now: float) -> Plan:
         group = self._store.read(lambda tx: deployment_groups.by_id(tx, deployment.group_id))
