@@ -108,15 +108,8 @@ def test_hosts_that_say_where_they_are(
     plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop], tmp_path: Path
 ) -> None:
     hosts = hosts_of(plane, 2, views=True)
-    addresses = {host.name: f"127.0.77.{number}" for number, host in enumerate(hosts, 1)}
     shop = shop_of(plane, hosts)
-    for host in hosts:
-        assert host.view is not None
-        inside = host.view.written("/etc/shop-address")
-        inside.parent.mkdir(parents=True, exist_ok=True)
-        inside.write_text(addresses[host.name])
-        tag = [{"Key": "longshore:address", "Value": addresses[host.name]}]
-        shop.deploy.add_tags_to_on_premises_instances(instanceNames=[host.name], tags=tag)
+    addresses = placed(shop, hosts)
     url = balanced(plane)
     shop.deploy.update_deployment_group(
         applicationName=shop.name,
@@ -147,6 +140,67 @@ def test_hosts_that_say_where_they_are(
             left, back = (events[one][at].timestamp() for one, at in AWAY)
             there = [one for one in samples if one.host == addresses[host.name] and left <= one.at < back]
             assert not there, f"{len(there)} requests went to {host.name} while it was deployed to"
+
+
+def test_blue_green(
+    plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop], tmp_path: Path
+) -> None:
+    """Who asks for the address tag by its group may have it; the traffic moves from one host to the other."""
+    blue, green = hosts_of(plane, 2, views=True)
+    shop = shop_of(plane, [blue, green])
+    addresses = placed(shop, [blue, green])
+    for host, colour in ((blue, "blue"), (green, "green")):
+        tag = [{"Key": "colour", "Value": colour}]
+        shop.deploy.add_tags_to_on_premises_instances(instanceNames=[host.name], tags=tag)
+    url = balanced(plane)
+    shop.deploy.update_deployment_group(
+        applicationName=shop.name,
+        currentDeploymentGroupName="prod",
+        serviceRoleArn=trusted_role(plane),
+        onPremisesTagSet={"onPremisesTagSetList": having("blue")},
+        deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        loadBalancerInfo={"targetGroupInfoList": [{"name": "shop"}]},
+        blueGreenDeploymentConfiguration={
+            "deploymentReadyOption": {"actionOnTimeout": "CONTINUE_DEPLOYMENT"},
+            "greenFleetProvisioningOption": {"action": "DISCOVER_EXISTING"},
+            "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE"},
+        },
+    )
+    _, first = shop.run(revision("1"), targetInstances={"ec2TagSet": {"ec2TagSetList": having("blue")}})
+    assert first["status"] == "Succeeded", first
+    record = tmp_path / "record.csv"
+    with load(url, record, rate=50):
+        second, ended = shop.run(revision("2"), targetInstances={"ec2TagSet": {"ec2TagSetList": having("green")}})
+        assert ended["status"] == "Succeeded", ended
+    samples = read(record)
+    require_no_loss(samples)
+    assert {(one.release, one.host) for one in samples} == {("1", addresses[blue.name]), ("2", addresses[green.name])}
+    blocked = shop.events(second, blue.name)["BlockTraffic"]["endTime"].timestamp()
+    assert not [one for one in samples if one.host == addresses[blue.name] and one.at > blocked]
+    assert blue.name in ended["deploymentStatusMessages"][0], "nobody can terminate it"
+    group = shop.deploy.get_deployment_group(applicationName=shop.name, deploymentGroupName="prod")
+    assert group["deploymentGroupInfo"]["onPremisesTagSet"]["onPremisesTagSetList"] == having("green")
+
+
+def having(colour: str) -> list[list[dict[str, str]]]:
+    """Filters of hosts of this colour that say where they are."""
+    return [
+        [{"Key": "colour", "Value": colour, "Type": "KEY_AND_VALUE"}],
+        [{"Key": "longshore:address", "Type": "KEY_ONLY"}],
+    ]
+
+
+def placed(shop: Shop, hosts: list[Host]) -> dict[str, str]:
+    """Give each host an address, tell it, and have its tag say so; the addresses by name."""
+    addresses = {host.name: f"127.0.77.{number}" for number, host in enumerate(hosts, 1)}
+    for host in hosts:
+        assert host.view is not None
+        inside = host.view.written("/etc/shop-address")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.write_text(addresses[host.name])
+        tag = [{"Key": "longshore:address", "Value": addresses[host.name]}]
+        shop.deploy.add_tags_to_on_premises_instances(instanceNames=[host.name], tags=tag)
+    return addresses
 
 
 def killed_at(plane: ControlPlane, shop: Shop, deployment_id: str, hosts: list[Host], event: str) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from longshore.api.limits import Limits
+from longshore.domain.balancing import ADDRESS_TAG
 from longshore.domain.blue_green import options_of
 from longshore.domain.config import ComputePlatform
-from longshore.domain.group import BadTagFilterError, tag_filter
+from longshore.domain.group import BadTagFilterError, demands, on_premises_tag_set, tag_filter
 from longshore.domain.notification import TriggerEvent
 from longshore.domain.rollback import RollbackEvent
 from longshore.wire.service import AwsError
@@ -293,10 +294,13 @@ def _check_server_style(document: Document, _limits: Limits) -> None:
         raise _refused(
             "InvalidDeploymentStyle", "A BLUE_GREEN deployment moves traffic: it must be WITH_TRAFFIC_CONTROL."
         )
-    if document.get("onPremisesInstanceTagFilters") or document.get("onPremisesTagSet"):
+    on_premises = on_premises_tag_set(document)
+    if on_premises and not demands(on_premises, ADDRESS_TAG):
         raise _refused(
             "InvalidDeploymentStyle",
-            "On-premises instances are deployed to in place only; leave their tags out of a BLUE_GREEN group.",
+            "On-premises instances are deployed to in place only; leave their tags out of a BLUE_GREEN group."
+            " Those that load balancers can find may be in it: let one list of filters in onPremisesTagSet ask for"
+            f" {ADDRESS_TAG} alone.",
         )
 
 
@@ -321,6 +325,11 @@ def _check_server_blue_green(document: Document, _limits: Limits) -> None:
             "InvalidBlueGreenDeploymentConfiguration",
             "COPY_AUTO_SCALING_GROUP copies the one Auto Scaling group of the deployment group: name exactly one in"
             " autoScalingGroups.",
+        )
+    if copies and on_premises_tag_set(document):
+        raise _refused(
+            "InvalidBlueGreenDeploymentConfiguration",
+            "COPY_AUTO_SCALING_GROUP makes no on-premises instances: leave their tags out, or use DISCOVER_EXISTING.",
         )
 
 

@@ -48,10 +48,12 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     wanted = resolve(call, cast("t.CreateDeploymentInputTypeDef", asked))
     check_is_supported(wanted.application.compute_platform)
     group = wanted.group
+    deployed_to = members_deployed_to(group.document, asked.get("targetInstances", {}))
     seen = lineups.circumstances(
         call.tx,
         call.scope,
         group,
+        meant=deployed_to,
         elsewhere=asked.get(_ELSEWHERE, ()),
         config_name=wanted.config_name,
         only_outdated=bool(asked.get("updateOutdatedInstancesOnly")),
@@ -77,13 +79,12 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         "problems": [
             *_refusals(lineup, group),
             *_unseen(lineup, last_seen, call.now),
-            *(_addresses(call, lineup) if _has_traffic(group) else ()),
+            *(_addresses(call, lineup, group) if _has_traffic(group) else ()),
         ],
     }
     alarms = effective(asked, group.document)
     if watch_of(alarms) is not None:
         answer["alarmConfiguration"] = alarms
-    deployed_to = members_deployed_to(group.document, asked.get("targetInstances", {}))
     tags, scaling = ec2_tag_set(deployed_to), auto_scaling_groups(deployed_to)
     if (tags or scaling) and _ELSEWHERE not in asked:
         access = Access(scope=call.scope, role_arn=group.service_role_arn)
@@ -121,9 +122,13 @@ def examining(
 
 
 def _events(group: DeploymentGroup) -> Sequence[str]:
-    if group.document["deploymentStyle"].get("deploymentType") == "BLUE_GREEN":
+    if _is_blue_green(group):
         return BLUE_GREEN[Label.GREEN]
     return IN_PLACE_WITH_TRAFFIC if _has_traffic(group) else IN_PLACE
+
+
+def _is_blue_green(group: DeploymentGroup) -> bool:
+    return bool(group.document["deploymentStyle"].get("deploymentType") == "BLUE_GREEN")
 
 
 def _has_traffic(group: DeploymentGroup) -> bool:
@@ -222,8 +227,14 @@ def _unseen(lineup: Lineup, last_seen: Mapping[str, float | None], now: float) -
     ]
 
 
-def _addresses(call: Call, lineup: Lineup) -> list[Problem]:
+def _addresses(call: Call, lineup: Lineup, group: DeploymentGroup) -> list[Problem]:
     """What is wrong with where on-premises hosts say that load balancers find them."""
+    if _is_blue_green(group):
+        originals = lineups.on_premises(call.tx, call.scope, group.document)
+        hosts = [*(host for host, _ in lineup.hosts), *originals]
+        return [
+            _problem(ErrorCode.ELB_INVALID_INSTANCE, text) for text in lineups.unplaceable(call.tx, call.scope, hosts)
+        ]
     names = [host.name for host, _ in lineup.hosts if host.zone is None]
     places: dict[str, list[str]] = {}
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -72,6 +72,44 @@ def place_of(tags: Iterable[tuple[str, str]]) -> str | None:
             " 10.0.3.17:8081"
         ) from None
     return f"{found}:{int(port)}" if colon else found
+
+
+def unplaceable(tags: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """Why traffic cannot move between on-premises hosts with these tags; a sentence for each reason."""
+    problems: list[str] = []
+    places: dict[str, str] = {}
+    for host, its_tags in sorted(tags.items()):
+        try:
+            place = place_of(its_tags)
+        except BadAddressError as problem:
+            problems.append(f"Load balancers cannot find {host}: {problem}.")
+            continue
+        if place is None:
+            problems.append(f"Load balancers cannot find {host}: it has no tag {ADDRESS_TAG}.")
+        else:
+            places[host] = place
+    problems += [
+        f"{', '.join(hosts)} are all at {min(places[host] for host in hosts)}: load balancers cannot tell them apart."
+        for hosts in sharing(places)
+    ]
+    return problems
+
+
+def sharing(places: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Hosts, from where each is, that a balancer may take for one: who says no port is at whatever port it uses."""
+    at: dict[str, list[str]] = {}
+    for host, place in sorted(places.items()):
+        at.setdefault(place.partition(":")[0], []).append(host)
+    together: list[list[str]] = []
+    for address, hosts in at.items():
+        if address in (places[host] for host in hosts):
+            together.append(hosts)
+            continue
+        ports: dict[str, list[str]] = {}
+        for host in hosts:
+            ports.setdefault(places[host], []).append(host)
+        together += ports.values()
+    return [tuple(hosts) for hosts in together if len(hosts) > 1]
 
 
 class TrafficState(StrEnum):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from longshore.domain.balancing import ADDRESS_TAG
 from longshore.domain.deployment import RUN_TIMEOUT, START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
+from longshore.domain.group import demands, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge, room
 from longshore.domain.lifecycle import READY_AT, Label
 from longshore.domain.target import Target
@@ -103,7 +105,30 @@ def members_deployed_to(group: Mapping[str, Any], named: Mapping[str, Any]) -> M
         return group
     if options_of(group.get("blueGreenDeploymentConfiguration", {})).copies_group:
         return {"autoScalingGroups": group.get("autoScalingGroups", [])}
-    return {**named, "ec2TagFilters": named.get("tagFilters")}
+    return members_named(named)
+
+
+def members_named(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Whom `named`, a `targetInstances`, means, spelled as a group says it.
+
+    Tags that ask for an address mean on-premises hosts; all others mean EC2 instances.
+    """
+    flat, tag_set = named.get("tagFilters"), named.get("ec2TagSet")
+    members = {"ec2TagFilters": flat, "ec2TagSet": tag_set}
+    if demands(ec2_tag_set(members), ADDRESS_TAG):
+        several = (tag_set or {}).get("ec2TagSetList")
+        members = {
+            "onPremisesInstanceTagFilters": flat,
+            "onPremisesTagSet": {"onPremisesTagSetList": several} if several else None,
+        }
+    members["autoScalingGroups"] = named.get("autoScalingGroups")
+    return {member: value for member, value in members.items() if value}
+
+
+#: The members of a group's document that say who belongs to it.
+_MEMBERSHIP = frozenset(
+    {"ec2TagFilters", "ec2TagSet", "onPremisesInstanceTagFilters", "onPremisesTagSet", "autoScalingGroups"}
+)
 
 
 def group_after(group: Mapping[str, Any], replacements: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,13 +137,8 @@ def group_after(group: Mapping[str, Any], replacements: Mapping[str, Any]) -> di
     `replacements` says who they are, spelled as `targetInstances`. Whoever the group meant before it means no more, so
     that originals which are kept are not deployed to again (S7.15).
     """
-    meant = {
-        "ec2TagFilters": replacements.get("tagFilters"),
-        "ec2TagSet": replacements.get("ec2TagSet"),
-        "autoScalingGroups": replacements.get("autoScalingGroups"),
-    }
-    kept = {member: value for member, value in group.items() if member not in meant}
-    return kept | {member: value for member, value in meant.items() if value}
+    kept = {member: value for member, value in group.items() if member not in _MEMBERSHIP}
+    return kept | members_named(replacements)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,11 @@ def is_member(tag_set: TagSet, tags: Sequence[tuple[str, str]]) -> bool:
     return bool(tag_set) and all(any(wanted.matches(tags) for wanted in group) for group in tag_set)
 
 
+def demands(tag_set: TagSet, key: str) -> bool:
+    """Whether whoever is meant has a tag with this key."""
+    return any(group and all(wanted.key == key for wanted in group) for group in tag_set)
+
+
 class BadTagFilterError(ValueError):
     """A tag filter as the API spells it that says nothing, or contradicts itself."""
 

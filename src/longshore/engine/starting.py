@@ -117,6 +117,7 @@ def _plan_lineup(
             tx,
             deployment.scope,
             group,
+            meant=group.document,
             elsewhere=elsewhere,
             config_name=deployment.config_name,
             only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),

@@ -13,6 +13,7 @@ from dataclasses import replace
 import structlog
 
 from longshore.domain.balancing import (
+    ADDRESS_TAG,
     BadAddressError,
     Balancer,
     Look,
@@ -107,7 +108,8 @@ class Traffic:
         if access is None:
             raise PermanentError("the deployment group was deleted, and its service role is not known any more")
         wishes = _wishes(errands, places)
-        plan = moves(wishes, self._look(access, balancers_of(deployment.document)))
+        looks = self._look(access, balancers_of(deployment.document))
+        plan = moves(wishes, looks)
         if plan.deregister:
             # First, so that nobody stays out whom a crash, or a stop, finds here.
             out = frozenset[str]().union(*plan.deregister.values())
@@ -118,7 +120,9 @@ class Traffic:
         outcomes = _overdue(errands, waiting, now)
         for one in errands:
             place = places[one.target_id]
-            if place in refused:
+            if deployment.is_blue_green and not any(look.takes.is_one(place) for look in looks.values()):
+                outcomes[one.target_id] = _failure(one, f"{ErrorCode.ELB_INVALID_INSTANCE}: {_takes_none(place)}")
+            elif place in refused:
                 outcomes[one.target_id] = _failure(one, f"{ErrorCode.ELB_INVALID_INSTANCE}: {refused[place]}")
             elif place in plan.done and _wish(one) is wishes[place]:
                 outcomes[one.target_id] = _success(one)
@@ -145,7 +149,8 @@ def _places(
 ) -> tuple[dict[str, str], dict[str, Outcome]]:
     """Where load balancers find each host, and what comes of those that they find nowhere.
 
-    An on-premises host passes these events without anything being done (S7.7), unless its tag says where it is.
+    An on-premises host passes these events without anything being done (S7.7), unless its tag says where it is. In a
+    blue/green deployment it does not: there all goes by who has the traffic.
     """
     places = {one.target_id: one.target_id for one in errands}
     others = [one for one in errands if not Takes.INSTANCES.is_one(one.target_id)]
@@ -161,7 +166,8 @@ def _places(
             places[one.target_id] = place
         else:
             del places[one.target_id]
-            outcomes.setdefault(one.target_id, _nothing_to_do)
+            lost = f"{ErrorCode.ELB_INVALID_INSTANCE}: it has no tag {ADDRESS_TAG}, so no load balancer finds it"
+            outcomes.setdefault(one.target_id, _failure(one, lost) if deployment.is_blue_green else _nothing_to_do)
     return places, outcomes
 
 
@@ -173,6 +179,11 @@ def _wishes(errands: Iterable[Errand], places: Mapping[str, str]) -> dict[str, W
         if found.get(place) is not Wish.OUT:
             found[place] = _wish(one)
     return found
+
+
+def _takes_none(place: str) -> str:
+    kind = "instance" if Takes.INSTANCES.is_one(place) else "ip"
+    return f"no load balancer of the deployment group takes {place}: name a target group of type {kind} in it"
 
 
 def _wish(errand: Errand) -> Wish:

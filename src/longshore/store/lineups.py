@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from longshore.domain import balancing
+from longshore.domain.balancing import Takes
 from longshore.domain.config import PREDEFINED
 from longshore.domain.group import on_premises_tag_set
 from longshore.domain.ids import Scope
@@ -14,11 +17,27 @@ from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
 
 
+def on_premises(tx: Transaction, scope: Scope, meant: Mapping[str, Any]) -> list[Host]:
+    """The registered instances that `meant`, which is spelled as a group's document, means."""
+    return [
+        Host(name=one.name, arn=one.arn, poller=scope.host(one.host))
+        for one in instances.matching(tx, scope, on_premises_tag_set(meant))
+    ]
+
+
+def unplaceable(tx: Transaction, scope: Scope, hosts: Iterable[Host]) -> list[str]:
+    """Why traffic cannot move between those of these hosts that are on premises (`balancing.unplaceable`)."""
+    names = {host.name for host in hosts if not Takes.INSTANCES.is_one(host.name)}
+    found = instances.several(tx, scope, names) if names else {}
+    return balancing.unplaceable({name: instance.tags for name, instance in found.items()})
+
+
 def circumstances(
     tx: Transaction,
     scope: Scope,
     group: DeploymentGroup,
     *,
+    meant: Mapping[str, Any],
     elsewhere: Sequence[Host],
     config_name: str,
     only_outdated: bool,
@@ -26,13 +45,13 @@ def circumstances(
     account_limit: int,
     ignores_zones: bool = False,
 ) -> Circumstances:
-    """`elsewhere` are the members that no row tells of: EC2 instances.
+    """`meant` says who is deployed to, spelled as a group's document.
 
+    `elsewhere` are those of them that no row tells of: EC2 instances.
     `limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once.
     """
-    members = instances.matching(tx, scope, on_premises_tag_set(group.document))
     return Circumstances(
-        hosts=[*elsewhere, *(Host(name=one.name, arn=one.arn, poller=scope.host(one.host)) for one in members)],
+        hosts=[*elsewhere, *on_premises(tx, scope, meant)],
         health=deployments.group_health(tx, group.id),
         current_revision=group.target_revision_identity,
         config=deployment_configs.find(tx, scope, config_name),

@@ -19,6 +19,8 @@ from longshore.domain.balancing import (
     balancers_of,
     moves,
     place_of,
+    sharing,
+    unplaceable,
 )
 
 WEB = Balancer(kind=BalancerKind.TARGET_GROUP, name="web")
@@ -109,3 +111,38 @@ def test_no_tag_and_two() -> None:
     assert place_of([("role", "web")]) is None
     with pytest.raises(BadAddressError, match="several"):
         place_of([(ADDRESS_TAG, "10.0.0.1"), (ADDRESS_TAG, "10.0.0.2")])
+
+
+def test_hosts_that_traffic_cannot_move_between() -> None:
+    def at(value: str) -> list[tuple[str, str]]:
+        return [(ADDRESS_TAG, value)]
+
+    assert unplaceable({"a": at("10.0.0.1:80"), "b": at("10.0.0.1:81"), "c": at("10.0.0.2")}) == []
+    problems = unplaceable(
+        {
+            "nowhere": [("role", "web")],
+            "bad": at("web-1"),
+            "a": at("10.0.0.1:80"),
+            "b": at("10.0.0.1:80"),
+            "any-port": at("10.0.0.2"),
+            "one-port": at("10.0.0.2:81"),
+        }
+    )
+    for sentence, names in zip(problems, ("bad", "nowhere", "a, b", "any-port, one-port"), strict=True):
+        assert names in sentence
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcde"),
+        st.tuples(st.sampled_from(["10.0.0.1", "10.0.0.2"]), st.sampled_from([None, 80, 81])),
+    ),
+    st.sampled_from([80, 81, 82]),
+)
+def test_whoever_shares_nothing_is_its_own_target(found: dict[str, tuple[str, int | None]], default: int) -> None:
+    """Whatever port a target group has."""
+    places = {host: address if port is None else f"{address}:{port}" for host, (address, port) in found.items()}
+    told = {host for hosts in sharing(places) for host in hosts}
+    targets = [(address, port or default) for host, (address, port) in found.items() if host not in told]
+    assert len(set(targets)) == len(targets)
+    assert all(len(hosts) > 1 for hosts in sharing(places))

@@ -16,6 +16,8 @@ from longshore.domain.blue_green import (
     Seen,
     Side,
     Wait,
+    group_after,
+    members_deployed_to,
     next_step,
     options_of,
 )
@@ -217,3 +219,33 @@ def test_what_a_configuration_leaves_out_is_done_so_that_nothing_is_lost() -> No
         "terminateBlueInstancesOnDeploymentSuccess": {"action": "TERMINATE", "terminationWaitTimeInMinutes": 5},
     }
     assert options_of(full) == Options(ready_wait=600.0, copies_group=True, termination_wait=300.0)
+
+
+GREEN: dict[str, Any] = {"Key": "colour", "Value": "green", "Type": "KEY_AND_VALUE"}
+WITH_ADDRESS: dict[str, Any] = {"Key": "longshore:address", "Type": "KEY_ONLY"}
+
+
+@pytest.mark.parametrize(
+    ("named", "members"),
+    [
+        ({"tagFilters": [GREEN]}, {"ec2TagFilters": [GREEN]}),
+        ({"tagFilters": [GREEN, WITH_ADDRESS]}, {"ec2TagFilters": [GREEN, WITH_ADDRESS]}),
+        ({"tagFilters": [WITH_ADDRESS]}, {"onPremisesInstanceTagFilters": [WITH_ADDRESS]}),
+        (
+            {"ec2TagSet": {"ec2TagSetList": [[GREEN], [WITH_ADDRESS]]}},
+            {"onPremisesTagSet": {"onPremisesTagSetList": [[GREEN], [WITH_ADDRESS]]}},
+        ),
+        ({"autoScalingGroups": ["green"]}, {"autoScalingGroups": ["green"]}),
+        ({}, {}),
+    ],
+)
+def test_who_the_replacements_are_and_the_group_afterwards(named: dict[str, Any], members: dict[str, Any]) -> None:
+    """Tags that ask for an address are those of on-premises hosts; nobody else is a member afterwards (S7.15)."""
+    group: dict[str, Any] = {
+        "deploymentStyle": {"deploymentType": "BLUE_GREEN"},
+        "ec2TagFilters": [{"Key": "colour", "Value": "blue"}],
+        "onPremisesTagSet": {"onPremisesTagSetList": [[WITH_ADDRESS]]},
+        "autoScalingGroups": ["blue"],
+    }
+    assert members_deployed_to(group, named) == members
+    assert group_after(group, named) == {"deploymentStyle": group["deploymentStyle"], **members}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from longshore.domain.group import (
     BadTagFilterError,
     TagFilter,
+    demands,
     ec2_tag_set,
     is_member,
     on_premises_tag_set,
@@ -145,3 +146,28 @@ def test_more_tags_never_hurt(tags: list[Tag], another: Tag) -> None:
     wanted = [[TagFilter(key=key, value=value)] for key, value in tags]
     assert is_member(wanted, tags)
     assert is_member(wanted, [another, *tags])
+
+
+@pytest.mark.parametrize(
+    ("groups", "does"),
+    [
+        ([[{"Key": "Env"}], [{"Key": "at"}]], True),
+        ([[{"Key": "at", "Value": "10.*"}, {"Key": "at", "Value": "*:81"}]], True),
+        ([[{"Key": "Env"}, {"Key": "at"}]], False),
+        ([[{"Value": "at"}]], False),
+        ([], False),
+    ],
+)
+def test_a_tag_that_is_demanded(groups: list[list[dict[str, str]]], does: bool) -> None:
+    assert demands(ec2_tag_set({"ec2TagSet": {"ec2TagSetList": groups}}), "at") is does
+
+
+parts = st.builds(TagFilter, key=st.none() | keys, value=st.none() | texts)
+
+
+@given(
+    st.lists(st.lists(parts, min_size=1, max_size=3), min_size=1, max_size=3), st.lists(st.tuples(keys, texts)), keys
+)
+def test_whoever_is_meant_has_what_is_demanded(wanted: list[list[TagFilter]], tags: list[Tag], key: str) -> None:
+    if demands(wanted, key):
+        assert not is_member(wanted, [tag for tag in tags if tag[0] != key])

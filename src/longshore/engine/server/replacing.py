@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import structlog
 
+from longshore.domain.balancing import Takes
 from longshore.domain.blue_green import LOOK_EVERY, Phase, copy_name, members_deployed_to, options_of
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.deployment import START_TIMEOUT, DeploymentStatus, ErrorCode, Finish
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 #: Before these, the Auto Scaling groups of the originals are told whether what they launch may have traffic.
 _TURNS = (Phase.BLOCK, Phase.WITHDRAW)
+_MOST_SAID = 5
 
 
 def asks_aws(deployment: Deployment) -> bool:
@@ -66,7 +69,8 @@ class Replacing:
             document = {**group.document, "blueGreenDeploymentConfiguration": configuration}
             named = deployment.document.get("targetInstances", {})
             originals = self._fleets.members(access, document)
-            replacements = self._fleets.members(access, members_deployed_to(document, named))
+            meant = members_deployed_to(document, named)
+            replacements = self._fleets.members(access, meant)
         except TransientError as error:
             if now < deployment.create_time + START_TIMEOUT:
                 return Plan(wake_at=now + LOOK_EVERY, reason=f"AWS cannot be asked: {error}")
@@ -75,12 +79,12 @@ class Replacing:
             return _fail(error.code, f"AWS cannot be asked for originals and replacements: {error}")
         if copies:
             # As many as there will be: what cannot be done is refused before anything is made.
-            lineup = line_up(self._store.read(lambda tx: self._seen(tx, deployment, group, replacements)))
+            lineup = line_up(self._store.read(lambda tx: self._seen(tx, deployment, group, meant, replacements)))
             if lineup.refusal is not None:
                 return _fail(lineup.refusal.code, lineup.refusal.message)
             copy = copy_name(group.name, deployment.id)
             return plan_provisioning(bundle, replaced, copy, account_limit=self._account_limit, now=now)
-        plan = partial(self._plan_sides, deployment=deployment, group=group, bundle=bundle, now=now)
+        plan = partial(self._plan_sides, deployment=deployment, group=group, meant=meant, bundle=bundle, now=now)
         return self._store.read(
             lambda tx: plan(tx, replacements=replacements, originals=originals, replaced=replaced, copy=None)
         )
@@ -149,6 +153,7 @@ class Replacing:
                 tx,
                 deployment=deployment,
                 group=group,
+                meant={"autoScalingGroups": [copy]},
                 bundle=deployment.bundle,
                 replacements=replacements,
                 originals=originals,
@@ -165,6 +170,7 @@ class Replacing:
         *,
         deployment: Deployment,
         group: DeploymentGroup,
+        meant: Mapping[str, Any],
         bundle: BundleFacts | None,
         replacements: Sequence[Host],
         originals: Sequence[Host],
@@ -173,8 +179,12 @@ class Replacing:
         now: float,
     ) -> Plan:
         forgives = bool(deployment.document.get("ignoreApplicationStopFailures"))
+        seen = self._seen(tx, deployment, group, meant, replacements)
+        originals = [*originals, *lineups.on_premises(tx, deployment.scope, group.document)]
+        if problems := lineups.unplaceable(tx, deployment.scope, [*seen.hosts, *originals]):
+            return _fail(ErrorCode.ELB_INVALID_INSTANCE, " ".join(problems[:_MOST_SAID]))
         return plan_sides(
-            self._seen(tx, deployment, group, replacements),
+            seen,
             originals,
             bundle=bundle,
             replaced=replaced,
@@ -184,12 +194,18 @@ class Replacing:
         )
 
     def _seen(
-        self, tx: Transaction, deployment: Deployment, group: DeploymentGroup, replacements: Sequence[Host]
+        self,
+        tx: Transaction,
+        deployment: Deployment,
+        group: DeploymentGroup,
+        meant: Mapping[str, Any],
+        replacements: Sequence[Host],
     ) -> Circumstances:
         return lineups.circumstances(
             tx,
             deployment.scope,
             group,
+            meant=meant,
             elsewhere=replacements,
             config_name=deployment.config_name,
             only_outdated=False,
@@ -209,7 +225,12 @@ class Replacing:
             if options.termination_wait is not None:
                 rows = self._store.read(lambda tx: targets.every(tx, deployment.id))
                 originals = [row.target_id for row in rows if row.target.label is Label.BLUE]
-                self._fleets.terminate(access, originals, deployment.replaced_groups or ())
+                instances = list(filter(Takes.INSTANCES.is_one, originals))
+                self._fleets.terminate(access, instances, deployment.replaced_groups or ())
+                if left := sorted(set(originals) - set(instances)):
+                    # Whoever is on premises is nobody's to terminate.
+                    named = ", ".join(left[:_MOST_SAID]) + (" …" if len(left) > _MOST_SAID else "")
+                    return Arranged(is_done=True, why=f"On-premises instances run on without traffic: {named}.")
         except (NotYetError, TransientError) as error:
             return Arranged(why=str(error))
         except PermanentError as error:
