@@ -43,7 +43,7 @@ test: $(READY) ## Run all tests. ARGS='-k NAME' runs some
 	@.ci/postgresql
 	@.ci/prometheus
 	@.ci/host-tools
-	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q $(ARGS)
+	$(BIN)/python $(if $(CI),.ci/no_skips.py,-m pytest) -q -n auto --dist loadfile $(ARGS)
 
 check: $(READY) ## Lint, formatting, types, and who may import whom
 	$(BIN)/ruff check .

@@ -19,6 +19,9 @@ NAMED = {"applicationName": "shop", "deploymentGroupName": "prod"}
 #: A release takes its time to stop, so that something may happen meanwhile.
 SLOWLY = f"sleep 3; {STOP}"
 
+#: Hosts are launched and deployed to a dozen times.
+pytestmark = pytest.mark.timeout(600)
+
 
 def revision(version: int, stop: str) -> Revision:
     return Revision(
@@ -109,7 +112,7 @@ class Shop:
 
     def serving(self, size: int) -> set[str]:
         """Wait until so many are in service, and nobody comes or goes; who they are."""
-        wait_until(f"{size} are in service", lambda: list(self.states().values()) == ["InService"] * size, seconds=60)
+        wait_until(f"{size} are in service", lambda: list(self.states().values()) == ["InService"] * size, seconds=180)
         return set(self.states())
 
     def waiting(self) -> str:
@@ -118,7 +121,7 @@ class Shop:
         def found() -> str | None:
             return next((one for one, state in self.states().items() if state == "Pending:Wait"), None)
 
-        return str(wait_until("an instance is launched", found, seconds=60))
+        return str(wait_until("an instance is launched", found, seconds=180))
 
     def of(self, creator: str) -> list[dict[str, Any]]:
         """The deployments that were made so, the newest first."""
@@ -193,7 +196,7 @@ def test_a_group_grows_and_shrinks_while_it_is_deployed_to(shop: Shop) -> None:
     shop.scale(4)
     victim = shop.waiting()
     shop.ec2.terminate_instances(InstanceIds=[victim])
-    wait_until("it is replaced", lambda: victim not in shop.states(), seconds=60)
+    wait_until("it is replaced", lambda: victim not in shop.states(), seconds=180)
     ids = shop.serving(4)
     assert shop.pages() == {"2"}
     assert shop.healthy() == ids
