@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +44,9 @@ def test_the_documented_commands_roll_a_revision(tmp_path: Path, shared_plane: C
 @pytest.mark.parametrize("event", ["ApplicationStop", "AfterInstall"])
 def test_a_failing_hook_is_told(shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops, event: str) -> None:
     test_deploying.test_a_failing_hook_is_told_with_its_script_exit_code_and_log(shared_plane, hosts_of, shop_of, event)
+
+
+def test_what_is_each_servers_own_is_warned_of(shared_plane: ControlPlane) -> None:
+    """With several servers on the database, objects and what onebox knows would be on one of them."""
+    warned = {line["event"] for line in map(json.loads, shared_plane.log.read_text().splitlines())}
+    assert {"bundles_are_local", "onebox_is_local"} <= warned

@@ -44,6 +44,8 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
     plane = build(settings, port=port, certificate_sha256=certificate.sha256 if certificate is not None else "")
     if settings.database_url and not settings.s3_endpoint:
         log.warning("bundles_are_local", reason="another server on this database cannot read them; see --s3-endpoint")
+    if settings.database_url and settings.aws_endpoint == "onebox":
+        log.warning("onebox_is_local", reason="another server on this database has one of its own; see --aws-endpoint")
     path = write_credentials(settings, plane.root_key)
     write_metrics_token(settings, plane.metrics_token)
 
