@@ -63,13 +63,13 @@ class _Later(Mapping[str, Any]):
 
 
 def _description(service_name: str) -> dict[str, Any]:
-    description: dict[str, Any] = _loader().load_service_model(service_name, "service-2")
+    description: dict[str, Any] = loader().load_service_model(service_name, "service-2")
     return description
 
 
 def _metadata(service_name: str) -> dict[str, Any]:
     """What a model's head says of the service: it comes first in the file."""
-    version = _loader().determine_latest_version(service_name, "service-2")
+    version = loader().determine_latest_version(service_name, "service-2")
     path = Path(_builtin(), service_name, version, "service-2.json.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         head = file.read(_HEAD)
@@ -79,7 +79,11 @@ def _metadata(service_name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _loader() -> Loader:
+def loader() -> Loader:
+    """Where sessions are to find models too: what one of this process has read is nobody's to read again.
+
+    EC2's is 15 MB, and the list of endpoints 8 MB.
+    """
     from botocore.loaders import Loader
 
     return Loader(extra_search_paths=[DATA_PATH, _builtin()], include_default_search_paths=False)

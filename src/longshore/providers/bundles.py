@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
 
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.ids import Scope
@@ -44,14 +45,16 @@ class S3Bundles:
         endpoint_url: str | None,
         public_url: str | None,
         keys: Callable[[str], tuple[str, str]] | None,
+        loader: Loader,
         verify: bool = True,
     ) -> None:
         """`endpoint_url` is where we reach S3; `public_url` where agents do, when that differs.
 
         `keys` gives an account's access key id and secret: a deployment must not reach another account's bundles. None:
         those of the environment, as any AWS tool finds them.
-        `verify` says whether the endpoint's certificate must fit its name.
+        `verify` says whether the endpoint's certificate must fit its name; `loader` reads S3's model.
         """
+        self._loader = loader
         self._verify = verify
         self._keys = keys
         self._endpoint_url = endpoint_url
@@ -101,7 +104,9 @@ class S3Bundles:
             client = self._clients.get((scope, endpoint_url))
             if client is None:
                 access_key_id, secret_access_key = self._keys(scope.account) if self._keys else (None, None)
-                client = self._clients[scope, endpoint_url] = boto3.session.Session().client(
+                session = botocore.session.Session()
+                session.register_component("data_loader", self._loader)
+                client = self._clients[scope, endpoint_url] = session.create_client(
                     "s3",
                     region_name=scope.region,
                     endpoint_url=endpoint_url,

@@ -20,18 +20,23 @@ class Clients:
     """Makes clients, each once. They may be used by several threads."""
 
     def __init__(
-        self, *, endpoint_url: str | None, keys: Callable[[str], tuple[str, str]] | None = None, verify: bool = True
+        self,
+        *,
+        endpoint_url: str | None,
+        keys: Callable[[str], tuple[str, str]] | None = None,
+        verify: bool = True,
+        loader: Loader | None = None,
     ) -> None:
         """`endpoint_url` is where the services are; None: AWS's own.
 
         `keys` gives an account's access key id and secret. None: those of the environment, as any AWS tool finds them.
         `verify` says whether the endpoint's certificate must fit its name.
+        `loader` reads the models, each once, however many sessions there are. None: those of any AWS tool.
         """
+        self._loader = loader or Loader(extra_search_paths=[Loader.CUSTOMER_DATA_PATH])
         self._endpoint_url = endpoint_url
         self._keys = keys
         self._verify = verify
-        # Models are read once, however many sessions there are: EC2's alone takes half a second.
-        self._loader = Loader(extra_search_paths=[Loader.CUSTOMER_DATA_PATH])
         self._made: dict[tuple[str, Scope], Any] = {}
         self._lock = threading.Lock()
 

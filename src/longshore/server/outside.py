@@ -7,6 +7,7 @@ import time
 import urllib3
 
 from longshore.commands.envelope import Signer
+from longshore.models import loader
 from longshore.onebox.services.ec2.ports import ControlPlane
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.autoscaling import Ec2AutoScaling
@@ -29,13 +30,14 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 def bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
     if settings.s3_endpoint is not None:
         elsewhere = None if settings.s3_endpoint == "aws" else settings.s3_endpoint
-        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None)
+        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None, loader=loader())
     return S3Bundles(
         endpoint_url=local_url,
         public_url=settings.public_url or local_url,
         # Our own socket: a certificate made for the public name would not fit the local address.
         verify=False,
         keys=lambda account: _own_key(store, account),
+        loader=loader(),
     )
 
 
@@ -56,11 +58,13 @@ def clients(settings: Settings, store: Store, local_url: str) -> Clients:
     match settings.aws_endpoint:
         case "onebox":
             # As for bundles: our own socket, and a key that may do what the control plane needs and nothing else.
-            return Clients(endpoint_url=local_url, keys=lambda account: _own_key(store, account), verify=False)
+            return Clients(
+                endpoint_url=local_url, keys=lambda account: _own_key(store, account), verify=False, loader=loader()
+            )
         case "aws":
-            return Clients(endpoint_url=None)
+            return Clients(endpoint_url=None, loader=loader())
         case url:
-            return Clients(endpoint_url=url)
+            return Clients(endpoint_url=url, loader=loader())
 
 
 def members(roles: ServiceRoles) -> AwsMembers:

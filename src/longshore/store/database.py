@@ -30,7 +30,6 @@ from longshore.store import migrations
 from longshore.store.dialect import Dialect
 from longshore.store.errors import DatabaseUrlError, NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.looking import Looker, explained
-from longshore.store.postgresql import PostgreSQL
 from longshore.store.sqlite import SQLite
 from longshore.store.transaction import Transaction as Transaction
 from longshore.store.waiting import Marks, Waiting, by_loop, deliver
@@ -337,6 +336,9 @@ def dialect_of(url: str | URL) -> Dialect:
         case "sqlite":
             return SQLite(parsed)
         case "postgresql" | "postgres":
+            # Imported here because its driver is 10 MB that the embedded database has no use for.
+            from longshore.store.postgresql import PostgreSQL
+
             return PostgreSQL(parsed)
     raise DatabaseUrlError(f"There is no support for {parsed.drivername!r} databases. {_WANTED}")
 
