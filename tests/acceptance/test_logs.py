@@ -183,3 +183,21 @@ def test_debug_has_every_call_and_warning_has_none(
     plane.client("codedeploy").create_application(applicationName="quiet")
     plane.stop()
     assert plane.log.read_text() == ""
+
+
+def test_a_missing_service_role_is_told_in_a_sentence_and_logged_without_a_stack(
+    plane_of: Callable[..., ControlPlane],
+) -> None:
+    plane = plane_of()
+    deploy = plane.client("codedeploy")
+    named = {"applicationName": "shop", "deploymentGroupName": "prod"}
+    deploy.create_application(applicationName="shop")
+    deploy.create_deployment_group(
+        **named,
+        serviceRoleArn=f"arn:aws:iam::{ACCOUNT}:role/nobody",
+        ec2TagFilters=[{"Key": "app", "Value": "shop", "Type": "KEY_AND_VALUE"}],
+    )
+    revision = {"revisionType": "S3", "s3Location": {"bucket": "none", "key": "none.zip", "bundleType": "zip"}}
+    planned = plane.client("longshore").plan_deployment(**named, revision=revision)
+    assert "IAM_ROLE_MISSING" in [problem["code"] for problem in planned["problems"]]
+    assert [line for line in lines(plane) if "exception" in line] == []

@@ -70,6 +70,8 @@ def configure(form: LogFormat | None, level: LogLevel) -> None:
     root.setLevel(max(wanted, logging.WARNING))
     for name in _TOLD:
         logging.getLogger(name).setLevel(wanted)
+    # A role that is missing or does not trust us is a user's mistake: the deployment tells it, no stack is needed.
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     _log_what_nobody_caught()
 
