@@ -13,7 +13,7 @@ from longshore.api.operations import Call, reads
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
 from longshore.domain.balancing import BadAddressError, Balancer, balancers_of, place_of
-from longshore.domain.blue_green import members_deployed_to
+from longshore.domain.blue_green import cannot_replace, members_deployed_to, options_of
 from longshore.domain.deployment import ErrorCode, TargetStatus
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
@@ -77,7 +77,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         "instancesAtOnce": lineup.at_once,
         "minimumHealthyInstances": lineup.required,
         "problems": [
-            *_refusals(lineup, group),
+            *_refusals(lineup, group, seen),
             *_unseen(lineup, last_seen, call.now),
             *(_addresses(call, lineup, group) if _has_traffic(group) else ()),
         ],
@@ -183,7 +183,7 @@ def _installed(installed: str | None, planned: str, current: str | None) -> str:
     return "CURRENT" if installed == current else "OTHER"
 
 
-def _refusals(lineup: Lineup, group: DeploymentGroup) -> list[Problem]:
+def _refusals(lineup: Lineup, group: DeploymentGroup, seen: Circumstances) -> list[Problem]:
     found = []
     if group.active_deployment_id is not None:
         found.append(
@@ -193,7 +193,13 @@ def _refusals(lineup: Lineup, group: DeploymentGroup) -> list[Problem]:
                 " another one is refused.",
             )
         )
-    if lineup.refusal is not None:
+    if _is_blue_green(group) and not options_of(group.document["blueGreenDeploymentConfiguration"]).copies_group:
+        objection = cannot_replace([host.name for host in seen.hosts], seen.health)
+    else:
+        objection = None
+    if objection is not None:
+        found.append(_problem(ErrorCode.NO_INSTANCES, objection))
+    elif lineup.refusal is not None:
         found.append(_problem(lineup.refusal.code.value, lineup.refusal.message))
     return found
 

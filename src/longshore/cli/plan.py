@@ -90,7 +90,11 @@ def _show(made: dict[str, Any]) -> None:
             f" {made['minimumHealthyInstances']} stay up"
         )
         if balancers := made.get("loadBalancers"):
-            console.print(f"behind   {', '.join(balancers)}: out while it is deployed to, back when healthy")
+            is_in_place = "BlockTraffic" in made["lifecycleEvents"]
+            how = (
+                "out while it is deployed to, back when healthy" if is_in_place else "these get its traffic when ready"
+            )
+            console.print(f"behind   {', '.join(balancers)}: {how}")
         console.print(_table(instances))
     if "estimatedSeconds" in made:
         console.print(f"takes about {made['estimatedSeconds']:.0f} s, as the last success did")

@@ -10,7 +10,7 @@ lose it; the originals wait; they are terminated, or leave the group. A rollback
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -129,6 +129,21 @@ def members_named(named: Mapping[str, Any]) -> dict[str, Any]:
 _MEMBERSHIP = frozenset(
     {"ec2TagFilters", "ec2TagSet", "onPremisesInstanceTagFilters", "onPremisesTagSet", "autoScalingGroups"}
 )
+
+
+def cannot_replace(hosts: Sequence[str], originals: Container[str]) -> str | None:
+    """Why these cannot be replacements; `originals` are all that the group has deployed to and not let go of."""
+    if serving := [host for host in hosts if host in originals]:
+        return (
+            f"{', '.join(sorted(serving)[:5])} would be replacements and are the group's originals too: they may be"
+            " serving. targetInstances has to name instances that the group has not deployed to, or let go of."
+        )
+    if not hosts:
+        return (
+            "There are no replacement instances. Name running ones by their tags or Auto Scaling groups in"
+            " targetInstances, and check that they have these tags."
+        )
+    return None
 
 
 def group_after(group: Mapping[str, Any], replacements: Mapping[str, Any]) -> dict[str, Any]:

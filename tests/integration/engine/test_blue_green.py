@@ -613,3 +613,4 @@ def test_a_plan_shows_who_would_be_deployed_to(make: Make, copies: bool) -> None
         planned = asyncio.run(whole(call, asked))
         assert planned is not None
         assert [one["code"] for one in planned["problems"]] == ["NO_INSTANCES"]
+        assert "targetInstances" in planned["problems"][0]["message"]

@@ -10,6 +10,7 @@ from longshore.domain.blue_green import (
     DEPLOYMENT_TIMEOUT,
     Phase,
     Seen,
+    cannot_replace,
     group_after,
     is_to_be_switched,
     next_step,
@@ -138,16 +139,8 @@ def plan_sides(
     now: float,
 ) -> Plan:
     """Begin with both sides, or fail at once and say why; minimum healthy hosts are of the replacements (S2.10)."""
-    if serving := [host.name for host in replacements.hosts if host.name in replacements.health]:
-        return _refuse(
-            f"{', '.join(sorted(serving)[:5])} would be replacements and are the group's originals too: they may be"
-            " serving. targetInstances has to name instances that the group has not deployed to, or let go of."
-        )
-    if not replacements.hosts:
-        return _refuse(
-            "There are no replacement instances. Name running ones by their tags or Auto Scaling groups in"
-            " targetInstances, and check that they have these tags."
-        )
+    if objection := cannot_replace([host.name for host in replacements.hosts], replacements.health):
+        return _refuse(objection)
     lineup = line_up(replacements)
 
     def new(host: Host, turn: Turn, label: Label) -> NewTarget:
