@@ -11,7 +11,7 @@ import pytest
 from longshore.api import deployment_groups, deployments
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, RUN_TIMEOUT, START_TIMEOUT, ScriptCode
 from longshore.engine import apply as engine_apply
-from longshore.engine import tick as engine_tick
+from longshore.engine import starting
 from longshore.store import deployments as deployment_rows
 from longshore.wire.service import AwsError
 from tests.conftest import Databases
@@ -322,7 +322,7 @@ def test_two_deployments_that_begin_at_once_never_have_more_hosts_than_the_accou
     rollout.call(deployments.create_deployment, applicationName="shop", deploymentGroupName="other", revision=REVISION)
     claims = [rollout.claim(), rollout.claim()]
     rows = [rollout.store.read(lambda tx, one=one: deployment_rows.get(tx, one.deployment_id)) for one in claims]
-    plans = [engine_tick._plan_start(rollout.world, row, rollout.now) for row in rows]
+    plans = [starting.plan(rollout.world, row, rollout.now) for row in rows]
     assert all(plan.begin is not None and plan.finish is None for plan in plans)
     for claim, row, plan in zip(claims, rows, plans, strict=True):
         rollout.store.write(
