@@ -51,6 +51,23 @@ def test_registered_and_ec2_instances_take_part_together(make: Make) -> None:
     assert rollout.info["status"] == "Succeeded"
 
 
+def test_an_instance_that_is_stopped_counts_as_one_that_failed(make: Make) -> None:
+    """S2.15, S3.6: it is a member, its agent never answers, and the others go on."""
+    rollout = make(hosts=1)
+    rollout.members.zones = {"i-0aa": "eu-central-1a"}
+    rollout.deploy()
+    rollout.tick()
+    rollout.run_all(rollout.names[0])
+    rollout.now += START_TIMEOUT - 1
+    rollout.tick()
+    assert rollout.info["status"] == "InProgress"
+    rollout.now += 1
+    rollout.tick()
+    assert rollout.info["status"] == "Succeeded", "one of the two is enough for AllAtOnce"
+    assert rollout.overview == {"Succeeded": 1, "Failed": 1}
+    assert {event["status"] for event in rollout.target("i-0aa")["lifecycleEvents"]} == {"Skipped"}
+
+
 def test_a_group_of_registered_instances_alone_needs_no_service_role(database: URL) -> None:
     rollout = Rollout(database, hosts=1, minimum="CodeDeployDefault.AllAtOnce")
     rollout.members.fails = RoleMissingError("there is no role")
