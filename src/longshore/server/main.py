@@ -37,6 +37,9 @@ _KEEP_ALIVE = 120
 def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
     logs.configure(settings.log_format, settings.log_level)
+    if settings.tls_cert:
+        # Whoever renews the certificate may say so while this server starts, which must not end it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     _allow_many_connections()
     listening = _bind(settings)
@@ -62,12 +65,12 @@ def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]
         if plane.retention is not None:
             plane.retention.start()
         _spare_the_collector()
-        announce(settings, port, path)
         renewed = (
             certificate.renewed(plane.certificate_renewed) if certificate is not None else contextlib.nullcontext()
         )
         try:
             async with plane.refusals.watching(), renewed:
+                announce(settings, port, path)
                 yield
         finally:
             plane.hook_logs.close()

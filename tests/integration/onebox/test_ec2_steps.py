@@ -97,6 +97,7 @@ class Life(RuleBasedStateMachine):
         self.told: list[tuple[str, State]] = []
         #: The states that are right once nothing is left to do.
         self.wanted: dict[str, set[State]] = {}
+        self.launched = 0
         self.now = 1_800_000_000.0
         self.start_server()
 
@@ -117,8 +118,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(behavior=st.sampled_from(["stop", "terminate"]))
     def launch(self, behavior: str) -> None:
+        # Not a random one: they are drawn from and looked at in the order of their ids.
+        self.launched += 1
         instance = Instance(
-            id=rows.new_id("i"),
+            id=f"i-{self.launched:017x}",
             state=State.PENDING,
             reservation="r-1",
             index=0,
