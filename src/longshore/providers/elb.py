@@ -143,9 +143,13 @@ class _TargetGroups:
         if known is not None:
             return known
         asked = {"TargetGroupArns": [name]} if name.startswith("arn:") else {"Names": [name]}
-        groups = self._roles.call(access, "elbv2", "describe_target_groups", **asked)["TargetGroups"]
+        try:
+            groups = self._roles.call(access, "elbv2", "describe_target_groups", **asked)["TargetGroups"]
+        except NoBalancerError as error:
+            # Which one is not in AWS's sentence.
+            raise _missing(access, name) from error
         if not groups:
-            raise NoBalancerError(f"there is no target group {name}")
+            raise _missing(access, name)
         found = _TargetGroup(
             arn=groups[0]["TargetGroupArn"],
             takes=Takes.ADDRESSES if groups[0].get("TargetType") == "ip" else Takes.INSTANCES,
@@ -156,6 +160,13 @@ class _TargetGroups:
                 self._known.clear()
             self._known[access.scope, name] = found
         return found
+
+
+def _missing(access: Access, name: str) -> NoBalancerError:
+    return NoBalancerError(
+        f"there is no target group {name} in {access.scope.region}; make it, or name another one in the deployment"
+        " group's loadBalancerInfo"
+    )
 
 
 class _Classic:

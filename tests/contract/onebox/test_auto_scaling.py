@@ -208,6 +208,29 @@ def test_target_groups_come_and_go_with_the_instances_in_them(here: Here, name: 
     assert here.group(name)["TargetGroupARNs"] == []
 
 
+def test_target_groups_are_there_and_for_instances(here: Here, name: str) -> None:
+    """In AWS's words, and nothing of the call is done."""
+    gone, addresses = WEB.replace("/web/", "/gone/"), WEB.replace("/web/", "/addresses/")
+    here.balancers.targets = {**here.balancers.targets, addresses: {}}
+    here.balancers.others = {addresses: "ip"}
+    make(here, name)
+    attach = here.client.attach_load_balancer_target_groups
+    for arn, told in (
+        (gone, "Provided Target Groups may not be valid. Please ensure they exist and try again."),
+        (
+            addresses,
+            f"Provided Target Group '{addresses}' has invalid target type. Please ensure all provided Target Groups"
+            " have target type of instance.",
+        ),
+    ):
+        assert refused(attach, AutoScalingGroupName=name, TargetGroupARNs=[WEB, arn]) == f"ValidationError: {told}"
+        answer = refused(lambda arn=arn: make(here, "never", TargetGroupARNs=[WEB, arn]))  # type: ignore[misc]
+        assert answer == f"ValidationError: {told}"
+    assert here.group(name)["TargetGroupARNs"] == []
+    assert here.client.describe_auto_scaling_groups(AutoScalingGroupNames=["never"])["AutoScalingGroups"] == []
+    assert "name not found" in refused(attach, AutoScalingGroupName="none", TargetGroupARNs=[gone])
+
+
 def test_tags_and_filters(here: Here, name: str) -> None:
     make(here, name)
     tag = {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": name, "PropagateAtLaunch": True}

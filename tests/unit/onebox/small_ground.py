@@ -92,6 +92,11 @@ class SmallBalancers:
     def __init__(self, *groups: str, drains: bool = False) -> None:
         self.targets: dict[str, dict[str, str]] = {group: {} for group in groups}
         self.drains = drains
+        #: Of groups that are not for instances.
+        self.others: dict[str, str] = {}
+
+    def kinds(self, owner: Owner, target_groups: Collection[str]) -> Mapping[str, str]:
+        return {arn: self.others.get(arn, "instance") for arn in target_groups if arn in self.targets}
 
     def register(self, owner: Owner, target_group: str, instance_ids: Sequence[str]) -> None:
         if target_group not in self.targets:

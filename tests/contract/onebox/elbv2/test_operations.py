@@ -122,6 +122,97 @@ def test_what_is_not_there_has_the_exception_of_its_kind(elb: Any, shop: Shop) -
     elb.delete_target_group(**group)
 
 
+def test_where_aws_has_fixed_words_they_are_said(elb: Any, shop: Shop, new_name: Callable[[], str]) -> None:
+    """Tools look for these."""
+    balancer, group, listener, rule = NOWHERE.values()
+    instances = new_group(elb, new_name(), TargetType="instance")
+    cases: list[tuple[Callable[..., Any], dict[str, Any], str, str]] = [
+        (
+            elb.describe_load_balancers,
+            {"Names": ["nope", "none"]},
+            "LoadBalancerNotFound",
+            "Load balancers '[nope, none]' not found",
+        ),
+        (
+            elb.describe_load_balancers,
+            {"LoadBalancerArns": [balancer]},
+            "LoadBalancerNotFound",
+            "One or more load balancers not found",
+        ),
+        (
+            elb.describe_target_groups,
+            {"Names": ["nope"]},
+            "TargetGroupNotFound",
+            "One or more target groups not found",
+        ),
+        (
+            elb.describe_target_health,
+            {"TargetGroupArn": group},
+            "TargetGroupNotFound",
+            f"Target groups '{group}' not found",
+        ),
+        (elb.describe_rules, {"ListenerArn": listener}, "ListenerNotFound", "One or more listeners not found"),
+        (elb.delete_rule, {"RuleArn": rule}, "RuleNotFound", "One or more rules not found"),
+        (
+            elb.describe_target_groups,
+            {"TargetGroupArns": ["nope"]},
+            "ValidationError",
+            "'nope' is not a valid target group ARN",
+        ),
+        (
+            elb.describe_listeners,
+            {"LoadBalancerArn": group},
+            "ValidationError",
+            f"'{group}' is not a valid load balancer ARN",
+        ),
+        (
+            elb.modify_target_group,
+            {"TargetGroupArn": shop.group, "HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 5},
+            "ValidationError",
+            "Health check interval must be greater than the timeout.",
+        ),
+        (
+            elb.register_targets,
+            {"TargetGroupArn": instances, "Targets": [{"Id": "10.0.3.17"}]},
+            "ValidationError",
+            "Instance ID '10.0.3.17' is not valid",
+        ),
+        (
+            elb.delete_target_group,
+            {"TargetGroupArn": shop.group},
+            "ResourceInUse",
+            f"Target group '{shop.group}' is currently in use by a listener or a rule",
+        ),
+    ]
+    for call, asked, code, said in cases:
+        assert refused(call, **asked) == (code, said)
+
+
+def test_an_auto_scaling_group_is_refused_what_is_no_target_group_of_instances(
+    plane: ControlPlane, elb: Any, new_name: Callable[[], str]
+) -> None:
+    """By the server's own load balancers."""
+    addresses, gone, fit = (new_group(elb, new_name(), TargetType=kind) for kind in ("ip", "instance", "instance"))
+    elb.delete_target_group(TargetGroupArn=gone)
+    name, scaling = new_name(), plane.client("autoscaling")
+    data = {"ImageId": "ami-longshore"}
+    plane.client("ec2").create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    asked = {
+        "AutoScalingGroupName": name,
+        "LaunchTemplate": {"LaunchTemplateName": name},
+        "MinSize": 0,
+        "MaxSize": 0,
+        "AvailabilityZones": ["us-east-1a"],
+    }
+    for arn, said in ((addresses, "target type of instance"), (gone, "Please ensure they exist")):
+        code, message = refused(scaling.create_auto_scaling_group, **asked, TargetGroupARNs=[fit, arn])
+        assert (code, said in message) == ("ValidationError", True), message
+    scaling.create_auto_scaling_group(**asked, TargetGroupARNs=[fit])
+    (made,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    assert made["TargetGroupARNs"] == [fit]
+    scaling.delete_auto_scaling_group(AutoScalingGroupName=name)
+
+
 def test_what_cannot_be_is_refused_and_it_is_said_why(elb: Any, shop: Shop, new_name: Callable[[], str]) -> None:
     other = new_group(elb, new_name())
     tcp = new_group(elb, new_name(), Protocol="TCP", HealthCheckPath=None)
@@ -179,7 +270,12 @@ def test_what_cannot_be_is_refused_and_it_is_said_why(elb: Any, shop: Shop, new_
         (elb.register_targets, target | {"Targets": [{"Id": "169.254.169.254"}]}, "InvalidTarget", "169.254"),
         (new_group, {"elb": elb, "name": "x", "TargetType": "lambda"}, "InvalidConfigurationRequest", "lambda"),
         (new_group, {"elb": elb, "name": "x", "Protocol": "UDP"}, "InvalidConfigurationRequest", "UDP"),
-        (new_group, {"elb": elb, "name": "x", "HealthCheckTimeoutSeconds": 5}, "ValidationError", "smaller"),
+        (
+            new_group,
+            {"elb": elb, "name": "x", "HealthCheckTimeoutSeconds": 5},
+            "ValidationError",
+            "interval must be greater",
+        ),
         (new_group, {"elb": elb, "name": "x", "HealthCheckIntervalSeconds": 301}, "ValidationError", "Interval"),
         (new_group, {"elb": elb, "name": "x", "HealthCheckPort": "0"}, "ValidationError", "65535"),
         (new_group, {"elb": elb, "name": "x", "Matcher": {"HttpCode": "99"}}, "ValidationError", "200"),
@@ -193,7 +289,7 @@ def test_what_cannot_be_is_refused_and_it_is_said_why(elb: Any, shop: Shop, new_
             elb.modify_target_group_attributes,
             target | {"Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "3601"}]},
             "ValidationError",
-            "3601",
+            "give 0 to 3600",
         ),
         (
             elb.modify_target_group_attributes,

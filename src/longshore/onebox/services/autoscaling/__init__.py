@@ -73,7 +73,7 @@ class AutoScaling:
         self._groups = Groups(records, self.nudge)
         self._keeper = Keeper(self._groups, machines, balancers)
         self._machines = machines
-        self._desk = Desk(groups=self._groups, machines=machines)
+        self._desk = Desk(groups=self._groups, machines=machines, balancers=balancers)
 
     def start(self) -> None:
         """Go on with every group where the last server left it."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from longshore.onebox.machinery.records import Owner
 from longshore.onebox.services.autoscaling.errors import validation_error
-from longshore.onebox.services.autoscaling.ground import Machines
+from longshore.onebox.services.autoscaling.ground import Balancers, Machines
 from longshore.onebox.services.autoscaling.groups import Groups
 from longshore.wire import pagination
 from longshore.wire.service import AwsError, Call
@@ -30,6 +30,7 @@ def owner_of(call: Call) -> Owner:
 class Desk:
     groups: Groups
     machines: Machines
+    balancers: Balancers
     new_id: Callable[[], str] = field(default=lambda: str(uuid4()))
     #: Tokens of pages are good until the server stops.
     page_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))

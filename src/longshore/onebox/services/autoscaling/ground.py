@@ -81,6 +81,9 @@ class Machines(Protocol):
 class Balancers(Protocol):
     """Elastic Load Balancing: target groups by ARN, targets by instance id."""
 
+    def kinds(self, owner: Owner, target_groups: Collection[str]) -> Mapping[str, str]:
+        """What is registered with those of these groups that are there, by ARN: instance or ip."""
+
     def register(self, owner: Owner, target_group: str, instance_ids: Sequence[str]) -> None:
         """Have the group send traffic to these.
 

@@ -96,6 +96,10 @@ class OnElbv2:
     def __init__(self, load_balancers: Elbv2) -> None:
         self._load_balancers = load_balancers
 
+    def kinds(self, owner: Owner, target_groups: Collection[str]) -> Mapping[str, str]:
+        """See `ground.Balancers`."""
+        return self._load_balancers.target_types(owner, target_groups)
+
     def register(self, owner: Owner, target_group: str, instance_ids: Sequence[str]) -> None:
         """See `ground.Balancers`."""
         with _refusals():

@@ -41,7 +41,7 @@ def create(ask: Ask, given: Input, zones: Mapping[str, str]) -> Output:
     name = given["LoadBalancerName"]
     check_name(name, "load balancer")
     if any(one["LoadBalancerName"] == name for one in ask.all(BALANCER).values()):
-        raise AwsError("DuplicateLoadBalancerName", f"The load balancer {name} is there already.")
+        raise AwsError("DuplicateLoadBalancerName", f"The load balancer {name} is there already: choose another name.")
     asked = {
         "Scheme": given.get("Scheme") or "internet-facing",
         "Subnets": subnets_of(given),
@@ -106,7 +106,7 @@ def configure_health_check(ask: Ask, given: Input) -> Output:
     if found is None or not 1 <= int(found["port"]) <= 65535 or (found["speaks"] == "HTTP") is not bool(found["path"]):
         raise errors.validation("HealthCheck Target is HTTP:PORT/PATH or TCP:PORT here.")
     if check["Timeout"] >= check["Interval"]:
-        raise errors.validation("HealthCheck Timeout must be smaller than its Interval")
+        raise errors.validation("HealthCheck Timeout must be smaller than its Interval: change one of them.")
     balancer["HealthCheck"] = check
     ask.put(BALANCER, balancer["LoadBalancerArn"], balancer)
     for arn in groups_of(ask, balancer):
@@ -123,7 +123,7 @@ def modify_attributes(ask: Ask, given: Input) -> Output:
     wanted = given["LoadBalancerAttributes"]
     refuse(wanted, "AdditionalAttributes")
     if (wanted.get("AccessLog") or {}).get("Enabled"):
-        raise errors.not_configurable("Access logs are not written here.")
+        raise errors.not_configurable("Access logs are not written here: leave AccessLog disabled.")
     if not (wanted.get("CrossZoneLoadBalancing") or {"Enabled": True})["Enabled"]:
         raise errors.not_configurable("Requests go to instances of all zones here: CrossZoneLoadBalancing stays on.")
     if (settings := wanted.get("ConnectionSettings")) is not None:
@@ -132,7 +132,7 @@ def modify_attributes(ask: Ask, given: Input) -> Output:
         seconds = draining.get("Timeout")
         seconds = 300 if seconds is None else seconds
         if not 1 <= seconds <= 3600:
-            raise errors.validation("ConnectionDraining Timeout is 1 to 3600 seconds.")
+            raise errors.validation("ConnectionDraining Timeout must be 1 to 3600 seconds.")
         balancer["DrainSeconds"] = seconds if draining["Enabled"] else 0
         for arn in groups_of(ask, balancer):
             group = ask.require(GROUP, arn)

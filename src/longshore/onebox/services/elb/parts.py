@@ -25,9 +25,9 @@ def add_listeners(ask: Ask, balancer: Document, wanted: Iterable[Document]) -> N
         to = (one.get("InstanceProtocol") or protocol).upper()
         port, instance_port = one["LoadBalancerPort"], one["InstancePort"]
         if protocol not in _PROTOCOLS or to != protocol:
-            raise AwsError("UnsupportedProtocol", "Listeners are HTTP to HTTP, or TCP to TCP, here.")
+            raise AwsError("UnsupportedProtocol", "Listeners are HTTP to HTTP, or TCP to TCP, here: give one of these.")
         if not 1 <= port <= 65535:
-            raise errors.validation("LoadBalancerPort is 1 to 65535.")
+            raise errors.validation("LoadBalancerPort must be 1 to 65535.")
         there = [other for other in listeners_of(ask, balancer) if other["Port"] == port]
         if there:
             group = ask.require(GROUP, group_of(there[0]))

@@ -37,7 +37,9 @@ def checked(ask: Ask, given: Sequence[Document], *, balancer_arn: str, protocol:
         case "fixed-response":
             return [_respond(action)]
         case kind:
-            raise errors.invalid_action(f"Actions of type {kind} are not done here.")
+            raise errors.invalid_action(
+                f"Actions of type {kind} are not done here: forward, redirect and fixed-response are."
+            )
 
 
 def groups_of(actions: Sequence[Document]) -> list[str]:
@@ -102,7 +104,8 @@ def _forward(ask: Ask, action: Document, balancer_arn: str, protocol: str) -> Do
         if group["Protocol"] != _FITS[protocol]:
             raise AwsError(
                 "IncompatibleProtocols",
-                f"The protocol {group['Protocol']} of target group '{arn}' does not go with a listener of {protocol}",
+                f"The protocol {group['Protocol']} of target group '{arn}' does not go with a listener of {protocol}:"
+                f" name one of {_FITS[protocol]}",
             )
         if users.get(arn, set()) - {balancer_arn}:
             raise AwsError(

@@ -14,15 +14,23 @@ class Attribute:
     """What an attribute is when nobody said otherwise, and what it may be: nothing else where that is None."""
 
     default: str
-    may_be: Callable[[str], bool] | None = None
+    may_be: Allowed | None = None
 
 
-def _whole(least: int, most: int) -> Callable[[str], bool]:
-    return lambda text: text.isascii() and text.isdigit() and least <= int(text) <= most
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The values of an attribute, and the same in words."""
+
+    test: Callable[[str], bool]
+    words: str
 
 
-def _one_of(*texts: str) -> Callable[[str], bool]:
-    return lambda text: text in texts
+def _whole(least: int, most: int) -> Allowed:
+    return Allowed(lambda text: text.isascii() and text.isdigit() and least <= int(text) <= most, f"{least} to {most}")
+
+
+def _one_of(*texts: str) -> Allowed:
+    return Allowed(lambda text: text in texts, " or ".join(texts))
 
 
 _SWITCH = _one_of("true", "false")
@@ -99,7 +107,8 @@ class Attributes:
             if attribute.may_be is None:
                 if value != attribute.default:
                     raise errors.not_configurable(f"{key} is always '{attribute.default}' here.")
-            elif not attribute.may_be(value):
-                raise errors.validation(f"{self._kind} attribute {key} cannot be '{value[:100]}'")
+            elif not attribute.may_be.test(value):
+                allowed = attribute.may_be.words
+                raise errors.validation(f"{self._kind} attribute {key} cannot be '{value[:100]}': give {allowed}")
             changed[key] = value
         return changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from longshore.wire.service import AwsError
 
@@ -15,20 +15,29 @@ def not_configurable(message: str) -> AwsError:
     return AwsError("InvalidConfigurationRequest", message)
 
 
-def load_balancers_not_found(names: Iterable[str]) -> AwsError:
-    return AwsError("LoadBalancerNotFound", f"Load balancers '[{', '.join(names)}]' not found")
+# What is not there is told in AWS's words, which tools look for; `missing` are names or ARNs.
 
 
-def target_groups_not_found(names: Iterable[str]) -> AwsError:
-    return AwsError("TargetGroupNotFound", f"Target groups '[{', '.join(names)}]' not found")
+def load_balancers_not_found(missing: Sequence[str]) -> AwsError:
+    told = "One or more load balancers not found"
+    if not any(one.startswith("arn:") for one in missing):
+        told = f"Load balancers '[{', '.join(missing)}]' not found"
+    return AwsError("LoadBalancerNotFound", told)
 
 
-def listeners_not_found(arns: Iterable[str]) -> AwsError:
-    return AwsError("ListenerNotFound", f"Listeners '[{', '.join(arns)}]' not found")
+def target_groups_not_found(missing: Sequence[str]) -> AwsError:
+    (first, *others) = missing
+    is_one = first.startswith("arn:") and not others
+    told = f"Target groups '{first}' not found" if is_one else "One or more target groups not found"
+    return AwsError("TargetGroupNotFound", told)
 
 
-def rules_not_found(arns: Iterable[str]) -> AwsError:
-    return AwsError("RuleNotFound", f"Rules '[{', '.join(arns)}]' not found")
+def listeners_not_found(_missing: Sequence[str]) -> AwsError:
+    return AwsError("ListenerNotFound", "One or more listeners not found")
+
+
+def rules_not_found(_missing: Sequence[str]) -> AwsError:
+    return AwsError("RuleNotFound", "One or more rules not found")
 
 
 def in_use(message: str) -> AwsError:

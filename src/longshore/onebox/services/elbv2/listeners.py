@@ -34,7 +34,7 @@ def create(ask: Ask, given: Input) -> Output:
     balancer = ask.require(BALANCER, balancer_arn)
     protocol, port = given.get("Protocol"), given.get("Port")
     if protocol is None or port is None:
-        raise errors.validation("A listener has a Protocol and a Port.")
+        raise errors.validation("A listener has a Protocol and a Port: give both.")
     _check_protocol(balancer, protocol)
     refuse(given, *_OF_TLS)
     tags = tags_of(given)
@@ -46,7 +46,7 @@ def create(ask: Ask, given: Input) -> Output:
                 return {"Listeners": [shown(one)]}
             raise _duplicate()
     if len(own) >= _MOST:
-        raise AwsError("TooManyListeners", f"A load balancer has at most {_MOST} listeners.")
+        raise AwsError("TooManyListeners", f"A load balancer has at most {_MOST} listeners; delete one first.")
     require_free(balancer["Address"], port)
     rest = balancer_arn.partition(":loadbalancer/")[2]
     arn = ask.arn(f"listener/{rest}/{new_id()}")
@@ -66,7 +66,7 @@ def create(ask: Ask, given: Input) -> Output:
 def describe(ask: Ask, given: Input) -> Output:
     balancer_arn, arns = given.get("LoadBalancerArn"), given.get("ListenerArns") or ()
     if bool(balancer_arn) == bool(arns):
-        raise errors.validation("Name a load balancer, or listeners.")
+        raise errors.validation("Name a load balancer by LoadBalancerArn, or listeners by ListenerArns, and not both.")
     if balancer_arn:
         ask.require(BALANCER, balancer_arn)
         found = _of_balancer(ask, balancer_arn)
@@ -111,7 +111,8 @@ def _check_protocol(balancer: Document, protocol: str) -> None:
     if protocol != served:
         raise AwsError(
             "UnsupportedProtocol",
-            f"A load balancer of type {balancer['Type']} has listeners of {served} here, not of {protocol}.",
+            f"A load balancer of type {balancer['Type']} has listeners of {served} here, not of {protocol}: give"
+            f" {served}, or use a load balancer of the other type.",
         )
 
 
@@ -139,7 +140,7 @@ def require_free(address: str, port: int) -> None:
             f"This server's user may not listen on port {port}: choose one above 1023, or allow it with"
             f" 'sysctl net.ipv4.ip_unprivileged_port_start={port}'."
         )
-    raise errors.not_configurable(f"Nobody can listen on {address}:{port}: {problem.strerror}.")
+    raise errors.not_configurable(f"Nobody can listen on {address}:{port} ({problem.strerror}): choose another port.")
 
 
 OPERATIONS = {

@@ -40,12 +40,12 @@ def create(ask: Ask, given: Input, zones: Mapping[str, str]) -> Output:
     name, kind = given["Name"], given.get("Type") or "application"
     check_name(name, "load balancer")
     if name.startswith("internal-"):
-        raise errors.validation("A load balancer name cannot begin with 'internal-'.")
+        raise errors.validation("A load balancer name cannot begin with 'internal-': choose another.")
     if kind not in _OFFERED:
         raise errors.not_configurable(f"Load balancers of type {kind} are not done here: application and network are.")
     refuse(given, "CustomerOwnedIpv4Pool", "EnablePrefixForIpv6SourceNat", "IpamPools")
     if (given.get("IpAddressType") or "ipv4") != "ipv4":
-        raise errors.not_configurable("Load balancers have addresses of IPv4 here.")
+        raise errors.not_configurable("Load balancers have addresses of IPv4 here: leave IpAddressType out.")
     tags = tags_of(given)
     asked = {
         "Type": kind,
@@ -61,7 +61,9 @@ def create(ask: Ask, given: Input, zones: Mapping[str, str]) -> Output:
             message = f"A load balancer with the same name '{name}' exists, but with different settings"
             raise AwsError("DuplicateLoadBalancerName", message)
     if len(there) >= _MOST:
-        raise AwsError("TooManyLoadBalancers", f"An account has at most {_MOST} load balancers in a region.")
+        raise AwsError(
+            "TooManyLoadBalancers", f"An account has at most {_MOST} load balancers in a region; delete one first."
+        )
     made = make(ask, name, kind, asked, tags, zones)
     return {"LoadBalancers": [shown(made)]}
 

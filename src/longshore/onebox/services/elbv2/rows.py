@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ GROUP = "elbv2.target-group"
 #: Those of one group, by its ARN: ``{"<id>:<port>": target}``.
 TARGETS = "elbv2.targets"
 
-_NOT_FOUND: dict[str, Callable[[Iterable[str]], AwsError]] = {
+_NOT_FOUND: dict[str, Callable[[Sequence[str]], AwsError]] = {
     BALANCER: errors.load_balancers_not_found,
     LISTENER: errors.listeners_not_found,
     RULE: errors.rules_not_found,
@@ -53,6 +53,7 @@ class Ask:
 
     def require(self, kind: str, arn: str) -> Document:
         """A document; raises the error of its kind when there is none."""
+        check_arns(kind, [arn])
         found = self.find(kind, arn)
         if found is None:
             raise _NOT_FOUND[kind]([arn])
@@ -78,6 +79,7 @@ class Ask:
         """The documents of these ARNs and names, or all of the kind; raises the kind's error when one is not there."""
         there = self.all(kind)
         arns, names = list(arns), list(names)
+        check_arns(kind, arns)
         if not (arns or names):
             return list(there.values())
         by_name = {document[named_by]: document for document in there.values()} if names else {}
@@ -89,6 +91,25 @@ class Ask:
 
     def arn(self, rest: str) -> str:
         return f"arn:aws:elasticloadbalancing:{self.owner.region}:{self.owner.account}:{rest}"
+
+
+#: How ARNs of each kind go on, and what they are ARNs of.
+_RESOURCES = {
+    BALANCER: ("loadbalancer/", "load balancer"),
+    LISTENER: ("listener/", "listener"),
+    RULE: ("listener-rule/", "listener rule"),
+    GROUP: ("targetgroup/", "target group"),
+    TARGETS: ("targetgroup/", "target group"),
+}
+
+
+def check_arns(kind: str, arns: Iterable[str]) -> None:
+    """Raise a ValidationError, as AWS has it, for what is no ARN of this kind."""
+    rest, named = _RESOURCES[kind]
+    for arn in arns:
+        parts = arn.split(":", 5)
+        if parts[:3] != ["arn", "aws", "elasticloadbalancing"] or not parts[-1].startswith(rest):
+            raise errors.validation(f"'{arn[:200]}' is not a valid {named} ARN")
 
 
 def new_id() -> str:
@@ -137,7 +158,7 @@ def tags_of(given: Input) -> dict[str, str]:
     if len(dict(tags)) < len(tags):
         raise AwsError("DuplicateTagKeys", "A tag key is given twice; give each once.")
     if len(tags) > MOST_TAGS:
-        raise AwsError("TooManyTags", f"A resource has at most {MOST_TAGS} tags.")
+        raise AwsError("TooManyTags", f"A resource has at most {MOST_TAGS} tags; give fewer.")
     return dict(tags)
 
 

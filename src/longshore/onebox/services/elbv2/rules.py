@@ -30,14 +30,16 @@ def create(ask: Ask, given: Input) -> Output:
     listener_arn, priority = given["ListenerArn"], given["Priority"]
     listener = ask.require(LISTENER, listener_arn)
     if listener["Protocol"] != "HTTP":
-        raise AwsError("UnsupportedProtocol", f"A listener of {listener['Protocol']} has no rules.")
+        raise AwsError(
+            "UnsupportedProtocol", f"A listener of {listener['Protocol']} has no rules: change its default actions."
+        )
     refuse(given, "Transforms")
     tags = tags_of(given)
     own = of_listener(ask, listener_arn)
     if any(one["Priority"] == str(priority) for one in own):
         raise AwsError("PriorityInUse", f"Priority '{priority}' is currently in use")
     if len(own) >= _MOST:
-        raise AwsError("TooManyRules", f"A listener has at most {_MOST} rules.")
+        raise AwsError("TooManyRules", f"A listener has at most {_MOST} rules; delete one first.")
     arn = new_arn(ask, listener_arn)
     document = {
         "RuleArn": arn,
@@ -55,7 +57,7 @@ def create(ask: Ask, given: Input) -> Output:
 def describe(ask: Ask, given: Input) -> Output:
     listener_arn, arns = given.get("ListenerArn"), given.get("RuleArns") or ()
     if bool(listener_arn) == bool(arns):
-        raise errors.validation("Name a listener, or rules.")
+        raise errors.validation("Name a listener by ListenerArn, or rules by RuleArns, and not both.")
     if listener_arn:
         listener = ask.require(LISTENER, listener_arn)
         found = [_shown(one) for one in of_listener(ask, listener_arn)] + [_default(listener)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,13 @@ class Elbv2:
     def wake(self) -> None:
         """An instance began, stopped or moved."""
         self._reconciler.wake()
+
+    def target_types(self, owner: Owner, target_groups: Collection[str]) -> Mapping[str, str]:
+        """The TargetType of those of these target groups that are there, by ARN."""
+        with self._records.transaction() as tx:
+            ask = Ask(tx=tx, owner=owner, now=self._now())
+            found = {arn: ask.find(GROUP, arn) for arn in target_groups}
+        return {arn: group["TargetType"] for arn, group in found.items() if group is not None}
 
     def register(self, owner: Owner, target_group: str, identifiers: Sequence[str]) -> None:
         """Have a target group send traffic to these, at its own port. Raises AwsError."""

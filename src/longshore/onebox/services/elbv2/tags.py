@@ -26,7 +26,7 @@ def add(ask: Ask, given: Input) -> Output:
         kind, document = _require(ask, arn)
         document["Tags"] |= tags
         if len(document["Tags"]) > MOST_TAGS:
-            raise AwsError("TooManyTags", f"A resource has at most {MOST_TAGS} tags.")
+            raise AwsError("TooManyTags", f"A resource has at most {MOST_TAGS} tags; remove some first.")
         ask.put(kind, arn, document)
     return {}
 

@@ -62,13 +62,13 @@ def create(ask: Ask, given: Input) -> Output:
     if kind not in _TYPES:
         raise errors.not_configurable(f"Targets of type {kind} are not done here: {' and '.join(_TYPES)} are.")
     if protocol is None or given.get("Port") is None:
-        raise errors.validation("A target group has a Protocol and a Port.")
+        raise errors.validation("A target group has a Protocol and a Port: give both.")
     if protocol not in _CHECKS:
         raise errors.not_configurable(f"Targets of protocol {protocol} are not done here: HTTP and TCP are.")
     if (given.get("ProtocolVersion") or "HTTP1") != "HTTP1":
-        raise errors.not_configurable("Targets speak HTTP1 here.")
+        raise errors.not_configurable("Targets speak HTTP1 here: leave ProtocolVersion out.")
     if (given.get("IpAddressType") or "ipv4") != "ipv4":
-        raise errors.not_configurable("Targets have addresses of IPv4 here.")
+        raise errors.not_configurable("Targets have addresses of IPv4 here: leave IpAddressType out.")
     refuse(given, "TargetControlPort")
     tags = tags_of(given)
     asked = {key: value for key, value in given.items() if key != "Tags" and value is not None}
@@ -80,7 +80,9 @@ def create(ask: Ask, given: Input) -> Output:
             message = f"A target group with the same name '{name}' exists, but with different settings"
             raise AwsError("DuplicateTargetGroupName", message)
     if len(there) >= _MOST:
-        raise AwsError("TooManyTargetGroups", f"An account has at most {_MOST} target groups in a region.")
+        raise AwsError(
+            "TooManyTargetGroups", f"An account has at most {_MOST} target groups in a region; delete one first."
+        )
     arn = ask.arn(f"targetgroup/{name}/{new_id()}")
     document = {
         "TargetGroupArn": arn,
@@ -182,14 +184,18 @@ def checked(before: Document, given: Input, protocol: str) -> Document:
     )
     speaks = check["HealthCheckProtocol"]
     if speaks not in ("HTTP", "TCP") or (protocol == "HTTP" and speaks != "HTTP"):
-        raise errors.not_configurable(f"Targets of {protocol} are not checked by {speaks} here.")
+        raise errors.not_configurable(
+            f"Targets of {protocol} are not checked by {speaks} here: use {' or '.join(sorted({'HTTP', protocol}))}."
+        )
     if not check["HealthCheckEnabled"]:
-        raise errors.validation("Health checks cannot be disabled for targets of type instance or ip.")
+        raise errors.validation(
+            "Health checks cannot be disabled for targets of type instance or ip: leave HealthCheckEnabled out."
+        )
     port = check["HealthCheckPort"]
     if port != "traffic-port" and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise errors.validation(f"Health check port '{port[:20]}' must be 'traffic-port' or 1 to 65535")
     if check["HealthCheckTimeoutSeconds"] >= check["HealthCheckIntervalSeconds"]:
-        raise errors.validation("Health check timeout must be smaller than the health check interval")
+        raise errors.validation("Health check interval must be greater than the timeout.")
     if speaks == "HTTP":
         check.setdefault("HealthCheckPath", "/")
         if not _PATH.fullmatch(check["HealthCheckPath"]):

@@ -79,7 +79,7 @@ def register(ask: Ask, given: Input, running: Mapping[str, str]) -> Output:
             f"The following targets are not in a running state and cannot be registered: {named}"
         )
     if len(targets) > _MOST:
-        raise AwsError("TooManyTargets", f"A target group has at most {_MOST} targets.")
+        raise AwsError("TooManyTargets", f"A target group has at most {_MOST} targets; deregister some first.")
     ask.put(TARGETS, arn, targets)
     return {}
 
@@ -143,15 +143,19 @@ def _is_fit(group: Document, target: Document, running: Mapping[str, str]) -> bo
     identifier = target["Id"]
     if group["TargetType"] == "instance":
         if not _INSTANCE.fullmatch(identifier):
-            raise errors.invalid_target(f"The target ID '{identifier[:100]}' is not the ID of an instance")
+            raise errors.validation(f"Instance ID '{identifier[:100]}' is not valid")
         return identifier in running
     try:
         given = IPv4Address(identifier)
     except AddressValueError:
-        raise errors.invalid_target(f"The target ID '{identifier[:100]}' is not an address of IPv4") from None
+        raise errors.invalid_target(
+            f"The target ID '{identifier[:100]}' is not an address of IPv4, like 10.0.3.17, as this target group takes"
+        ) from None
     # Link-local is where metadata services give out credentials.
     if given.is_unspecified or given.is_multicast or given.is_link_local or given.is_reserved:
-        raise errors.invalid_target(f"The address '{identifier}' cannot be the target of a load balancer")
+        raise errors.invalid_target(
+            f"The address '{identifier}' cannot be the target of a load balancer: give that of a host"
+        )
     return True
 
 

@@ -21,6 +21,7 @@ from longshore.onebox.services.autoscaling.group import Group
 from longshore.onebox.services.autoscaling.groups import Rows
 from longshore.onebox.services.autoscaling.operations.hooks import hook_of, with_hook
 from longshore.onebox.services.autoscaling.operations.tags import checked_tags, shown_tags, with_tags
+from longshore.onebox.services.autoscaling.operations.target_groups import fit_target_groups
 from longshore.wire.service import Call
 
 MOST_GROUPS = 500
@@ -64,7 +65,7 @@ def create_auto_scaling_group(desk: Desk, call: Call, asked: Asked) -> None:
         launch=launch,
         zones=zones,
         subnets=subnets,
-        target_groups=tuple(dict.fromkeys(asked.get("TargetGroupARNs", ()))),
+        target_groups=fit_target_groups(desk, owner, asked.get("TargetGroupARNs", ())),
         tags={},
         suspended={},
         **_settings(asked),
