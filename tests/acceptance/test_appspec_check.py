@@ -108,6 +108,14 @@ def test_a_platform_may_be_named(revision: Path) -> None:
     assert (found["platform"], found["deployable"]) == ("ecs", False)
 
 
+def test_what_comes_through_a_pipe_and_has_no_end() -> None:
+    words = [BIN / "longshore", "appspec", "check", "/dev/stdin"]
+    done = subprocess.run(words, input=GOOD, text=True, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "/dev/stdin: can be deployed to hosts.\n")
+    endless = check("/dev/zero")
+    assert (endless.returncode, "the file has more than 1048576 bytes" in endless.stdout) == (1, True)
+
+
 def test_names_of_the_appspec(revision: Path) -> None:
     file = revision / "appspec.yml"
     file.rename(revision / "appspec.yaml")

@@ -13,7 +13,7 @@ from longshore.agent.event_log import EventLog
 from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
 from longshore.agent.script import Observer
 from longshore.agent.specification import Specification
-from longshore.appspec import AppSpecError, Script, ServerAppSpec, parse_server
+from longshore.appspec import MAX_BYTES, AppSpecError, Script, ServerAppSpec, parse_server
 
 #: Events of which each runs the hook of the same name (agent.md 2.1.1).
 HOOK_EVENTS = frozenset(
@@ -172,7 +172,8 @@ class Executor:
             found = path.stat()
             version = (path, found.st_mtime_ns, found.st_ino, found.st_size)
             if self._parsed is None or self._parsed[0] != version:
-                self._parsed = (version, parse_server(path.read_bytes()))
+                with path.open("rb") as file:
+                    self._parsed = (version, parse_server(file.read(MAX_BYTES + 1)))
         except AppSpecError as error:
             raise InstallError(f"{error} ({path.name} of the revision in {chosen})") from None
         except OSError as error:

@@ -6,11 +6,13 @@ Nothing in the package touches the file system or knows of a deployment.
 """
 
 from longshore.appspec.acl import AclEntry
+from longshore.appspec.document import MAX_BYTES
 from longshore.appspec.problems import AppSpecError, Problem
 from longshore.appspec.selinux import Context
 from longshore.appspec.server import FileMapping, Permission, Script, ServerAppSpec, parse_server
 
 __all__ = [
+    "MAX_BYTES",
     "AclEntry",
     "AppSpecError",
     "Context",

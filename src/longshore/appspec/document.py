@@ -22,7 +22,7 @@ from longshore.appspec.problems import AppSpecError, refusal
 #: libyaml's parser when PyYAML was built with it, else the pure Python one: same grammar, YAML 1.1 either way.
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-#: Largest AppSpec file read. The largest in the corpus has 4 KiB.
+#: Largest AppSpec file: whoever reads one may stop a byte later. The largest in the corpus has 4 KiB.
 MAX_BYTES = 1024 * 1024
 #: Most values a file may hold once its aliases are followed.
 MAX_NODES = 250_000
@@ -283,7 +283,7 @@ def _from_json(value: object) -> Node:
 
 def _decode(text: bytes) -> str:
     if len(text) > MAX_BYTES:
-        raise refusal(f"the file has {len(text)} bytes; an AppSpec file may have {MAX_BYTES}", "Shorten it.")
+        raise refusal(f"the file has more than {MAX_BYTES} bytes", "No AppSpec file needs so many; shorten it.")
     if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise refusal("the file is UTF-16 text", "Save it as UTF-8.")
     try:

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from longshore.appspec import MAX_BYTES
 from longshore.appspec.check import Platform, check
 from longshore.appspec.problems import Problem
 from longshore.appspec.server import ServerAppSpec
@@ -84,7 +85,7 @@ def _reported(path: Path, platform: Platform | None, named: str | None, room: Pa
         if kind is None:
             if named is not None:
                 _unusable(f"{path} is one file; --appspec-filename is for a directory or a bundle.")
-            return _of_text(path.read_bytes(), str(path), platform)
+            return _of_text(_read(path), str(path), platform)
     except OSError as error:
         _unusable(f"cannot read {path}: {error.strerror}.")
     return _of_archive(path, kind, platform, named, room)
@@ -123,7 +124,7 @@ def _of_bundle(root: Path, prefix: str, platform: Platform | None, named: str | 
             remedy="Put the AppSpec file there; a single directory around everything is allowed in a bundle.",
         )
         return Report(file=prefix.rstrip("/: "), platform=platform or Platform.SERVER, problems=(missing,))
-    text = (root / name).read_bytes()
+    text = _read(root / name)
     is_json = name.endswith(".json") and platform is not Platform.SERVER
     checked = check(text, platform, is_json=is_json)
     problems = list(checked.problems)
@@ -135,8 +136,16 @@ def _of_bundle(root: Path, prefix: str, platform: Platform | None, named: str | 
     return Report(file=f"{prefix}{name}", platform=checked.platform, problems=tuple(problems))
 
 
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
 def _bundle_type(path: Path) -> str | None:
     """What kind of archive the file is, by its first bytes, as tar(1) and unzip(1) know it; None: none."""
+    if not path.is_file():
+        # What comes through a pipe comes once.
+        return None
     with path.open("rb") as file:
         head = file.read(512)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):

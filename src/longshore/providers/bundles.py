@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import struct
 import tarfile
 import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader
 
+from longshore import tar_stream
 from longshore.domain.bundle import BundleFacts
 from longshore.domain.ids import Scope
 from longshore.providers.ports import TransientError
@@ -30,7 +31,15 @@ _REMEMBERED = 256
 _MOST_ENTRIES = 200_000
 #: Bytes of a compressed archive unpacked in that search: a bomb shall cost its host a refusal and us nothing.
 _MOST_UNPACKED = 1024**3
+#: Bytes of a zip's directory: enough for half a million entries.
+_MOST_READ = 32 * 1024**2
+#: Top entries of an archive that are told apart: with two, nothing wraps everything.
+_ENOUGH = 2
 _APPSPECS = ("appspec.yml", "appspec.yaml")
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(OSError, ValueError, RuntimeError, OverflowError, tarfile.TarError, zipfile.BadZipFile, struct.error),
+    *tar_stream.DAMAGE,
+)
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"})
 
 _Known = tuple[str, int, str | None]
@@ -140,36 +149,60 @@ def _read(chunks: Iterator[bytes], bundle_type: str) -> _Known:
             size += len(chunk)
             copy.write(chunk)
         copy.seek(0)
-        return digest.hexdigest(), size, _appspec_in(copy, bundle_type)
+        return digest.hexdigest(), size, appspec_in(copy, bundle_type)
 
 
-def _appspec_in(archive: IO[bytes], bundle_type: str) -> str | None:
+def appspec_in(archive: IO[bytes], bundle_type: str) -> str | None:
     """Which AppSpec an archive holds at its root, or in the one directory that wraps everything.
 
     An archive that cannot be read is not judged here: each host refuses it with its own message.
     """
+    tops: set[str] = set()
+    found: dict[int, set[str]] = {1: set(), 2: set()}
     try:
-        names = _names(archive, bundle_type)
-    except (OSError, EOFError, ValueError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError):
+        for name in _names(archive, bundle_type):
+            parts = [part for part in name.split("/") if part not in ("", ".")]
+            if len(tops) < _ENOUGH:
+                tops.update(parts[:1])
+            if parts and parts[-1] in _APPSPECS and len(parts) in found:
+                found[len(parts)].add(parts[-1])
+    except _UNREADABLE:
         return None
-    paths = [PurePosixPath(name) for name in names]
-    tops = {path.parts[0] for path in paths if path.parts}
-    wrapped = len(tops) == 1 and not any(len(path.parts) == 1 and path.name in _APPSPECS for path in paths)
-    depth = 2 if wrapped else 1
-    found = {path.name for path in paths if len(path.parts) == depth}
-    return next((name for name in _APPSPECS if name in found), None)
+    depth = 2 if len(tops) == 1 and not found[1] else 1
+    return next((name for name in _APPSPECS if name in found[depth]), None)
 
 
-def _names(archive: IO[bytes], bundle_type: str) -> list[str]:
+def _names(archive: IO[bytes], bundle_type: str) -> Iterator[str]:
     if bundle_type == "zip":
-        with zipfile.ZipFile(archive) as bundle:
-            return [entry.filename for entry in bundle.infolist()[:_MOST_ENTRIES]]
-    names, unpacked = [], 0
-    with tarfile.open(fileobj=archive, mode="r:*") as bundle:
-        for entry in bundle:
-            names.append(entry.name.removeprefix("./"))
+        with zipfile.ZipFile(cast("IO[bytes]", _Modest(archive))) as bundle:
+            yield from (entry.filename for entry in bundle.infolist()[:_MOST_ENTRIES])
+        return
+    is_xz = archive.read(len(tar_stream.XZ)) == tar_stream.XZ
+    archive.seek(0)
+    if is_xz:
+        # It may ask for any amount of memory.
+        return
+    stream = tar_stream.opened(archive, bundle_type, _MOST_ENTRIES)
+    unpacked = 0
+    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as bundle:
+        for count, entry in enumerate(bundle, 1):
+            bundle.members = []  # type: ignore[attr-defined]  # documented to be a plain list since 3.0
+            name = entry.name.removeprefix("./")
+            yield name
             # The whole archive need not be unpacked to find a root entry, but a wrapping directory has to be seen.
             unpacked += entry.size
-            if entry.name.removeprefix("./") in _APPSPECS or len(names) >= _MOST_ENTRIES or unpacked > _MOST_UNPACKED:
-                break
-    return names
+            if name in _APPSPECS or count >= _MOST_ENTRIES or unpacked > _MOST_UNPACKED:
+                return
+
+
+class _Modest:
+    """A file of which nobody gets much at once: zipfile reads the directory of a zip whole, whatever it says it is."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MOST_READ:
+            raise zipfile.BadZipFile("the directory of the zip is too large")
+        return self._file.read(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import signal
 import tempfile
 import time
@@ -330,6 +331,16 @@ def test_a_broken_appspec_is_told_with_its_line(plane: ControlPlane, agent: Agen
     assert (done.code, done.diagnostics["script_name"]) == (5, "")
     assert "AppSpec line 4" in done.message
     assert "destination" in done.message
+
+
+def test_an_appspec_of_any_size_is_refused_by_its_first_megabyte(plane: ControlPlane, agent: Agent) -> None:
+    plane.deployment({"appspec.yml": appspec() + "\n#" + "x" * 200 * 1024**2})
+    _, done = plane.run_all("DownloadBundle", "Install")
+    assert (done.code, "the file has more than 1048576 bytes" in done.message) == (5, True)
+    [worker] = agent.workers()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())
+    assert peak
+    assert int(peak[1]) < 100 * 1024
 
 
 def test_old_revisions_go_but_never_the_last_successful_one(plane: ControlPlane, tmp_path: Path) -> None:

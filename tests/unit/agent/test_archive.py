@@ -3,13 +3,20 @@
 # ruff: noqa: E501 - a case is read as one line of its table
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import os
 import stat
+import struct
+import subprocess
+import sys
 import tarfile
 import time
 import warnings
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +93,7 @@ ATTACKS: list[tuple[str, list[Member], str]] = [
     ("link in a circle", [("a", {"link": "b"}), ("b", {"link": "a"})], "circle"),
     ("long name", [("n" * 300, FILE)], "too long"),
     ("long path", [("/".join(["d" * 200] * 20), FILE)], "too long"),
+    ("deep path", [("d/" * 201 + "x", FILE)], "too deep"),
     ("the root itself", [(".", FILE)], "archive itself"),
 ]  # fmt: skip
 
@@ -151,6 +159,88 @@ def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 def test_the_number_of_entries_is_bounded(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="more than 5 entries"):
         unpacked(tmp_path, a_zip(*((f"f{number}", FILE) for number in range(6))), entries=5)
+
+
+def test_directories_that_no_entry_names_count(tmp_path: Path) -> None:
+    members = [(f"{number}/{'d/' * 150}f", FILE) for number in range(3)]
+    with pytest.raises(ArchiveError, match="more than 400 entries"):
+        unpacked(tmp_path, a_tar(*members), "tar", entries=400)
+    assert len(list((tmp_path / "out").rglob("*"))) <= 400
+
+
+def a_header(kind: bytes, size: int) -> bytes:
+    """Of an entry `a` that says so."""
+    entry = tarfile.TarInfo("a")
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.GNU_FORMAT)
+
+
+def a_directory_of(entries: int) -> bytes:
+    """A zip that names one file over and over."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, 0, 0, 0, 1, 0) + b"a"
+    listed = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    size, at = len(listed) * entries, len(local)
+    ends = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries, size, at)
+    ends += struct.pack("<4sLQL", b"PK\6\7", 0, at + size, 1)
+    ends += struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0)
+    return local + listed * entries + ends
+
+
+def a_dictionary_of_gigabytes() -> bytes:
+    """An xz that asks for it, whatever it holds."""
+    how = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**20}]
+    packed = bytearray(lzma.compress(a_tar(("a", FILE)), lzma.FORMAT_XZ, lzma.CHECK_NONE, filters=how))
+    packed[packed.index(b"\x21\x01") + 2] = 37
+    end = 12 + (packed[12] + 1) * 4 - 4
+    packed[end : end + 4] = struct.pack("<I", zlib.crc32(packed[12:end]))
+    return bytes(packed)
+
+
+LARGE = bytes(100 * 1024**2)
+#: What announces more than there is room for, or takes for ever to be read.
+GREEDY: list[tuple[str, str, Callable[[], bytes], str]] = [
+    ("a long extended header", "tgz", lambda: gzip.compress(a_header(b"x", len(LARGE)) + LARGE, 1), "headers are too long"),
+    ("a long name", "tgz", lambda: gzip.compress(a_header(b"L", len(LARGE)) + LARGE, 1), "headers are too long"),
+    ("long headers without end", "tgz", lambda: gzip.compress((a_header(b"g", 2**19) + bytes(2**19)) * 100, 1), "headers are too long"),
+    ("a map of a sparse file", "tgz", lambda: gzip.compress(a_sparse_file(b"7\n" * 2**24), 1), "headers are too long"),
+    ("a number of a million digits", "tar", lambda: a_header(b"x", 2**20) + b"1" * 2**20, "a number that is too long"),
+    ("a directory of half a million entries", "zip", lambda: a_directory_of(500_000), "more memory"),
+    ("a dictionary of gigabytes", "tar", a_dictionary_of_gigabytes, "more memory"),
+]  # fmt: skip
+
+
+def a_sparse_file(listed: bytes) -> bytes:
+    said = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n23 GNU.sparse.name=abc\n27 GNU.sparse.realsize=999\n"
+    return a_header(b"x", len(said)) + said.ljust(512, b"\0") + a_header(b"0", 2**30) + b"99999999\n" + listed
+
+
+UNPACK = """
+import sys
+from pathlib import Path
+from longshore.agent import archive
+from longshore.agent.errors import ArchiveError
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+archive.unpack(Path(sys.argv[1]), "tar", Path(sys.argv[3], "first"), archive.Limits())
+before = peak()
+try:
+    archive.unpack(Path(sys.argv[2]), sys.argv[4], Path(sys.argv[3], "second"), archive.Limits(entries=1000))
+except ArchiveError as error:
+    print(peak() - before, error)
+"""
+
+
+@pytest.mark.parametrize(("kind", "made", "said"), [pytest.param(*case[1:], id=case[0]) for case in GREEDY])
+def test_what_would_take_all_memory_or_all_day_is_refused(
+    tmp_path: Path, kind: str, made: Callable[[], bytes], said: str
+) -> None:
+    (tmp_path / "harmless").write_bytes(a_tar(("a", FILE)))
+    (tmp_path / "greedy").write_bytes(made())
+    words = [sys.executable, "-c", UNPACK, tmp_path / "harmless", tmp_path / "greedy", tmp_path, kind]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    more, _, refused = done.stdout.strip().partition(" ")
+    assert said in refused, done.stderr
+    assert int(more) < 160 * 1024, "KiB"
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])

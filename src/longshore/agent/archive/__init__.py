@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from longshore.agent.archive.tree import Limits, Tree
 from longshore.agent.errors import ArchiveError
 
 __all__ = ["Limits", "strip_wrapper", "unpack"]
+
+#: Bytes of memory that unpacking may take beside what the process has, and more for each entry that there may be. The
+#: directory of a zip and the dictionary of an xz are as large as they say they are.
+MEMORY = 128 * 1024**2
+MEMORY_OF_AN_ENTRY = 1024
 
 
 def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None:
@@ -27,7 +35,10 @@ def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None
     # Modes are given when files are made; that is one call less for each.
     mask = os.umask(0)
     try:
-        unpack_entries(bundle, bundle_type, tree)
+        with _bounded_memory(MEMORY + limits.entries * MEMORY_OF_AN_ENTRY):
+            unpack_entries(bundle, bundle_type, tree)
+    except MemoryError:
+        raise ArchiveError("the bundle takes more memory to be unpacked than any honest one; refused") from None
     except DAMAGE as error:
         raise ArchiveError(f"the bundle is damaged or not a {bundle_type} archive: {error}") from None
     except (UnicodeError, ValueError, NotImplementedError, OverflowError, RuntimeError) as error:
@@ -40,6 +51,20 @@ def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None
     finally:
         os.umask(mask)
     tree.finish()
+
+
+@contextmanager
+def _bounded_memory(size: int) -> Iterator[None]:
+    """Let this process take so many bytes more than it has; then whoever wants another one gets a MemoryError."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123
+        now = int(file.read().split()[5]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bounds = [bound for bound in (now + size, soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def strip_wrapper(root: Path) -> Path:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import struct
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
+from longshore import tar_stream
 from longshore.agent.archive.tar_header import Header
 from longshore.agent.archive.tree import CHUNK, Tree
 from longshore.agent.errors import ArchiveError
+from longshore.tar_stream import TarStream
 
 #: How a damaged archive shows.
-DAMAGE: tuple[type[Exception], ...] = (zlib.error, lzma.LZMAError, EOFError, struct.error)
-#: Small enough for memory that the process has: fresh pages cost more than further reads.
-_BUFFER = 64 * 1024
+DAMAGE: tuple[type[Exception], ...] = (*tar_stream.DAMAGE, struct.error)
 #: The end of the year 2105, which zip's and most file systems' times reach.
 _LAST_TIME = 2**32
 
 
 def unpack_entries(bundle: Path, bundle_type: str, tree: Tree) -> None:
     """Unpack every entry; raises `ArchiveError`, and what `DAMAGE` holds."""
-    with bundle.open("rb", _BUFFER) as raw:
-        stream = _LastRead(_decompressed(raw, bundle_type))
+    with bundle.open("rb", tar_stream.BUFFER) as raw:
+        stream = tar_stream.opened(raw, bundle_type, tree.limits.entries)
         try:
             with tarfile.open(
                 fileobj=cast("IO[bytes]", stream),
@@ -46,10 +41,10 @@ def unpack_entries(bundle: Path, bundle_type: str, tree: Tree) -> None:
                     reader.members = []  # type: ignore[attr-defined]  # documented to be a plain list since 3.0
         except tarfile.TarError as error:
             raise ArchiveError(f"the bundle is damaged or not a {bundle_type} archive: {error}") from None
-        stream.check_end()
+        _check_end(stream)
 
 
-def _unpack_entry(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _LastRead, tree: Tree) -> None:
+def _unpack_entry(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: TarStream, tree: Tree) -> None:
     if entry.isdir():
         tree.directory(entry.name, entry.mode & 0o7777)
     elif entry.issym():
@@ -62,9 +57,10 @@ def _unpack_entry(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _Last
         raise ArchiveError(f"the bundle's entry {entry.name!r} is a device, pipe or of an unknown kind")
 
 
-def _chunks(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _LastRead) -> Iterator[bytes]:
+def _chunks(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: TarStream) -> Iterator[bytes]:
     missing = entry.size
-    source: IO[bytes] | _LastRead = stream
+    stream.is_content = True
+    source: IO[bytes] | TarStream = stream
     if entry.issparse():
         # Its holes are tarfile's business; a plain file is read where it lies, at a third of the cost.
         source = cast("IO[bytes]", reader.extractfile(entry))
@@ -75,57 +71,16 @@ def _chunks(reader: tarfile.TarFile, entry: tarfile.TarInfo, stream: _LastRead) 
         yield chunk
     if missing:
         raise ArchiveError(f"the bundle ends inside {entry.name!r}; it is truncated")
+    stream.is_content = False
 
 
-def _decompressed(raw: IO[bytes], bundle_type: str) -> IO[bytes]:
-    """tgz is gzip; tar is whatever its first bytes say, as tar(1) does it (agent.md 3.7)."""
-    magic = raw.read(6)
-    raw.seek(0)
-    if bundle_type == "tgz" or magic.startswith(b"\x1f\x8b"):
-        return _buffered(gzip.GzipFile(fileobj=raw))
-    if magic.startswith(b"BZh"):
-        return _buffered(bz2.BZ2File(raw))
-    if magic == b"\xfd7zXZ\0":
-        return _buffered(lzma.LZMAFile(raw))
-    return raw
-
-
-def _buffered(plain: Any) -> IO[bytes]:
-    """Reads and seeks of the decompressors are Python, and a tar file is asked for both a thousand times."""
-    return io.BufferedReader(plain, _BUFFER)
-
-
-class _LastRead:
-    """A stream that remembers its last read: the block that made tarfile stop.
-
-    tarfile takes a cut or damaged header after the first one for the end of the archive and says nothing.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._last = b""
-        # Counted here: tarfile asks where it is, and goes where it is, several times an entry.
-        self._at = stream.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        self._last = self._stream.read(size)
-        self._at += len(self._last)
-        return self._last
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence or offset != self._at:
-            self._at = self._stream.seek(offset, whence)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def check_end(self) -> None:
-        """Raise unless the archive ended with an end mark or at its last byte."""
-        if self._last.strip(b"\0"):
-            raise ArchiveError("the bundle is truncated or damaged: a file header in it cannot be read")
-        # The checksum of a compressed stream is behind its last byte.
-        for _ in range(64):
-            if not self._stream.read(CHUNK):
-                return
-        raise ArchiveError("the bundle goes on for over 64 MiB after the end of its archive")
+def _check_end(stream: TarStream) -> None:
+    """Raise unless the archive ended with an end mark or at its last byte."""
+    if stream.last.strip(b"\0"):
+        raise ArchiveError("the bundle is truncated or damaged: a file header in it cannot be read")
+    # The checksum of a compressed stream is behind its last byte.
+    stream.is_content = True
+    for _ in range(64):
+        if not stream.read(CHUNK):
+            return
+    raise ArchiveError("the bundle goes on for over 64 MiB after the end of its archive")

@@ -21,6 +21,8 @@ SUSPICIOUS_RATIO = 200
 #: Leaves room below PATH_MAX for the destination a file is copied to.
 MAX_PATH_BYTES = 3072
 MAX_NAME_BYTES = 255
+#: Directories in each other; an installation goes down into them.
+MAX_DEPTH = 200
 #: Links followed before a chain counts as a circle; the kernel's bound.
 MAX_LINKS = 40
 #: Most bytes of a file that are in memory at once.
@@ -40,7 +42,7 @@ class Tree:
 
     def __init__(self, root: Path, limits: Limits, packed_size: int) -> None:
         self._root = os.fspath(root) + "/"
-        self._limits = limits
+        self.limits = limits
         self._packed_size = packed_size
         self._entries = 0
         self._written = 0
@@ -112,13 +114,16 @@ class Tree:
             # Owner access is kept: what was unpacked must stay readable and removable for an unprivileged agent.
             os.chmod(self._root + path, mode | 0o700)  # noqa: PTH101
 
-    def _claim(self, name: str, mode: int) -> str | None:
+    def _count_entry(self) -> None:
         self._entries += 1
-        if self._entries > self._limits.entries:
+        if self._entries > self.limits.entries:
             raise ArchiveError(
-                f"the bundle has more than {self._limits.entries} entries "
+                f"the bundle has more than {self.limits.entries} entries "
                 "(archive_max_entries in the agent's configuration allows more)"
             )
+
+    def _claim(self, name: str, mode: int) -> str | None:
+        self._count_entry()
         if mode & _SPECIAL_BITS:
             raise ArchiveError(
                 f"the bundle's entry {name!r} has a setuid, setgid or sticky bit ({mode & 0o7777:o}). "
@@ -147,14 +152,16 @@ class Tree:
         if parent in self._files:
             raise ArchiveError(f"the bundle's entry {name!r} lies below {parent!r}, which is a file")
         self._make_parents(parent, name)
+        # One that no entry names takes its place on the disk, too.
+        self._count_entry()
         os.mkdir(self._root + parent, 0o755)  # noqa: PTH102
         self._directories.add(parent)
 
     def _count(self, size: int, name: str) -> None:
         self._written += size
-        if self._written > self._limits.size:
+        if self._written > self.limits.size:
             raise ArchiveError(
-                f"the bundle unpacks to more than {self._limits.size} bytes (at {name!r}). "
+                f"the bundle unpacks to more than {self.limits.size} bytes (at {name!r}). "
                 "archive_max_extraction_size in the agent's configuration allows more."
             )
         if self._written > SUSPICIOUS_SIZE and self._written > SUSPICIOUS_RATIO * self._packed_size:
@@ -205,9 +212,11 @@ def _normal(path: str, name: str) -> str:
         raise ArchiveError(f"the bundle's entry {name!r} leads outside the bundle ('..')")
     normal = "/".join(parts)
     if len(normal) * 4 > MAX_NAME_BYTES and (
-        len(os.fsencode(normal)) > MAX_PATH_BYTES or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
+        len(os.fsencode(normal)) > MAX_PATH_BYTES
+        or len(parts) > MAX_DEPTH
+        or any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in parts)
     ):
-        raise ArchiveError(f"the bundle's entry {name[:80]!r}… has too long a path")
+        raise ArchiveError(f"the bundle's entry {name[:80]!r}… has too long or too deep a path")
     return normal
 
 
