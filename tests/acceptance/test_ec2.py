@@ -95,6 +95,14 @@ def test_a_fleet_of_instances_is_deployed_to_by_its_tags(plane: ControlPlane, tm
     shown = target["deploymentTarget"]["instanceTarget"]
     assert shown["targetArn"] == f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{ids[0]}"
 
+    # Agents that have polled were seen, by whatever keys the metadata service gave them.
+    deployed = plane.client("codedeploy").get_deployment(deploymentId=first)["deploymentInfo"]["revision"]
+    where = ",".join(f"{name}={value}" for name, value in deployed["s3Location"].items())
+    named = ("--application-name", "shop", "--deployment-group-name", "prod", "--s3-location", where)
+    planned = json.loads(plane.run("longshore", "plan", *named, "--output", "json").stdout)
+    assert {one["instanceName"] for one in planned["instances"] if one.get("lastSeenTime")} == set(ids)
+    assert planned["problems"] == []
+
     # One that is stopped is a member none the less, and counts like one that fails (S2.15).
     aws("ec2", "stop-instances", "--instance-ids", ids[1])
     reach(plane, "stopped", ids[1])

@@ -170,7 +170,7 @@ def _instance(
         described["availabilityZone"] = host.zone
     if is_healthy is not None:
         described["isHealthy"] = is_healthy
-    if (moment := last_seen.get(_principal(host))) is not None:
+    if (moment := last_seen.get(_caller(host))) is not None:
         described["lastSeenTime"] = moment
     return described
 
@@ -209,8 +209,8 @@ def _unseen(lineup: Lineup, last_seen: Mapping[str, float | None], now: float) -
     silent = [
         host.name
         for host, _ in lineup.hosts
-        # A host with session credentials has no lasting key; of it nothing is known.
-        if _principal(host) in last_seen and (last_seen[_principal(host)] or 0.0) < now - _UNSEEN_AFTER
+        # Of one that was never given a key, nothing is known.
+        if _caller(host) in last_seen and (last_seen[_caller(host)] or 0.0) < now - _UNSEEN_AFTER
     ]
     if not silent:
         return []
@@ -318,8 +318,9 @@ def _seconds_a_host(call: Call, group: DeploymentGroup) -> float | None:
     return median(known) if known else None
 
 
-def _principal(host: Host) -> str:
-    return host.poller.partition("/")[2]
+def _caller(host: Host) -> str:
+    """By what its use of keys is known: an instance's id, or the ARN that an on-premises one registered with."""
+    return host.poller.partition("/")[2] if host.zone is None else host.name
 
 
 def _problem(code: str, message: str, *, is_fatal: bool = True) -> Problem:

@@ -17,6 +17,8 @@ from longshore.store import deployments, github_tokens, targets
 from longshore.store.database import Store, Transaction
 from longshore.wire.service import AwsError, Call, Handler
 
+#: What agents sign their calls for, the second one with `enable_auth_policy` (agent.md 1.1.3).
+SIGNING_NAMES = frozenset({"codedeploy-commands", "codedeploy-commands-secure"})
 #: Sealed specifications kept at hand: one a running deployment.
 _KEPT = 256
 

@@ -9,6 +9,7 @@ from longshore.api.iam import keyholders
 from longshore.auth.keyring import Keyring
 from longshore.auth.keys import Key
 from longshore.auth.sigv4 import SignatureRefused, SignedRequest, identify, read_claim
+from longshore.commands.operations import SIGNING_NAMES
 from longshore.domain.ids import ENROLLMENT_TOKEN
 from longshore.store import access_keys
 from longshore.store.database import Store
@@ -39,7 +40,7 @@ def keyring(store: Store) -> Keyring:
 
 
 class Usage:
-    """Remembers when each lasting key was used last, and writes it down now and then."""
+    """Remembers when each key was used last, and writes it down now and then: of a temporary key, that of an agent."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -47,7 +48,9 @@ class Usage:
 
     def note(self, key: Key, *, region: str, service: str, now: float) -> None:
         """The key was used; callable from any thread, and waits for nothing."""
-        if key.session_token is not None or now - self._noted.get(key.access_key_id, 0.0) < _USE_NOTED_EVERY:
+        if key.session_token is not None and service not in SIGNING_NAMES:
+            return
+        if now - self._noted.get(key.access_key_id, 0.0) < _USE_NOTED_EVERY:
             return
         if len(self._noted) >= _MAX_NOTED:
             self._noted.clear()

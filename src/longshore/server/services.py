@@ -33,7 +33,7 @@ from longshore.api.iam import instance_profiles, policies, roles, users
 from longshore.api.limits import Limits
 from longshore.api.operations import changes, handlers
 from longshore.commands.hook_logs import HookLogs
-from longshore.commands.operations import Commands
+from longshore.commands.operations import SIGNING_NAMES, Commands
 from longshore.onebox.services.s3 import CHANGES as S3_CHANGES
 from longshore.providers.ports import Alarms, AutoScalingGroups, Bundles, LoadBalancers, Members
 from longshore.store.database import Store
@@ -89,8 +89,8 @@ def codedeploy_commands_service(commands: Commands) -> Service:
         model=models.load("codedeploy-commands"),
         handlers=commands.handlers(),
         explain=explain_as("ClientException"),
-        # The second of each is what agents with `enable_auth_policy` say (agent.md 1.1.3).
-        signing_names=frozenset({"codedeploy-commands", "codedeploy-commands-secure"}),
+        signing_names=SIGNING_NAMES,
+        # The second is what agents with `enable_auth_policy` say (agent.md 1.1.3).
         target_prefixes=frozenset({"CodeDeployCommandService_v20141006", "CodeDeployCommandService"}),
         waits=HELD,
         # A completion is never refused, for what a script said or for what it is a completion of (agent.md 13.6);

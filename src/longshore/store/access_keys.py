@@ -80,13 +80,23 @@ def held_by(tx: Transaction, account: str, kind: str, principal_arn: str) -> lis
 
 
 def last_uses(tx: Transaction, account: str) -> dict[str, float | None]:
-    """When the users of an account used a lasting key last, by their ARN; None for those who never have."""
+    """When whoever may be a host used a key last; None for those who never have.
+
+    Users and sessions of roles are known by their ARNs, instances by their ids. Of temporary keys only what an agent
+    did counts, and those that ended a day ago are forgotten.
+    """
+    table = access_keys.c
     rows = tx.execute(
-        select(access_keys.c.principal_arn, func.max(access_keys.c.last_used_time))
-        .where(access_keys.c.account == account, access_keys.c.kind == "user", access_keys.c.expiration.is_(None))
-        .group_by(access_keys.c.principal_arn)
+        select(table.principal_arn, table.kind, func.max(table.last_used_time))
+        .where(table.account == account, table.kind.in_(("user", "role", "instance")))
+        .group_by(table.principal_arn, table.kind)
     )
-    return {row[0]: row[1] for row in rows}
+    found: dict[str, float | None] = {}
+    for arn, kind, moment in rows:
+        # An instance may have had several roles, one after the other.
+        name = arn.rpartition("/")[2] if kind == "instance" else arn
+        found[name] = max(filter(None, (moment, found.get(name))), default=None)
+    return found
 
 
 def set_status(tx: Transaction, key: AccessKey, status: str) -> None:
