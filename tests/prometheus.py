@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,12 +21,15 @@ import pytest
 from tests.acceptance.world import wait_until
 
 ALERT = "ShopIsBroken"
+#: How long something must be wrong before the alert fires, seconds.
+_FOR = 2
 _RULES = f"""
 groups:
   - name: shop
     rules:
       - alert: {ALERT}
         expr: shop_errors > 0
+        for: {_FOR}s
       - alert: ShopIsSlow
         expr: shop_errors > 1000
 """
@@ -65,6 +70,16 @@ def need_programs() -> None:
     if missing:
         assert not os.environ.get("CI"), f"{missing} are not installed: run .ci/prometheus"
         pytest.skip(f"{missing} are not installed: run .ci/prometheus")
+
+
+def firing_since(url: str) -> float | None:
+    """Since when the alert of this Prometheus has been firing, as it tells, epoch seconds; None while it does not."""
+    with urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5) as answer:
+        alerts = json.load(answer)["data"]["alerts"]
+    for one in alerts:
+        if one["labels"]["alertname"] == ALERT and one["state"] == "firing":
+            return datetime.fromisoformat(one["activeAt"]).timestamp() + _FOR
+    return None
 
 
 @contextmanager

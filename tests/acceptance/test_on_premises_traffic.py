@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from bench.load import load, read
 
 from tests.acceptance.cloud import cloud_in, require_no_loss
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, service_role, wait_until
 
 SERVER = """
 import json, os, signal, sys
@@ -91,19 +90,6 @@ def balanced(plane: ControlPlane) -> str:
     return f"http://{balancer['DNSName']}:{port}/"
 
 
-def trusted_role(plane: ControlPlane) -> str:
-    iam = plane.client("iam")
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "codedeploy.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
-    arn: str = iam.create_role(RoleName="deploy", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    iam.attach_role_policy(RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole")
-    return arn
-
-
 def test_hosts_that_say_where_they_are(
     plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop], tmp_path: Path
 ) -> None:
@@ -114,7 +100,7 @@ def test_hosts_that_say_where_they_are(
     shop.deploy.update_deployment_group(
         applicationName=shop.name,
         currentDeploymentGroupName="prod",
-        serviceRoleArn=trusted_role(plane),
+        serviceRoleArn=service_role(plane),
         deploymentConfigName="CodeDeployDefault.OneAtATime",
         deploymentStyle={"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
         loadBalancerInfo={"targetGroupInfoList": [{"name": "shop"}]},
@@ -156,7 +142,7 @@ def test_blue_green(
     shop.deploy.update_deployment_group(
         applicationName=shop.name,
         currentDeploymentGroupName="prod",
-        serviceRoleArn=trusted_role(plane),
+        serviceRoleArn=service_role(plane),
         onPremisesTagSet={"onPremisesTagSetList": having("blue")},
         deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
         loadBalancerInfo={"targetGroupInfoList": [{"name": "shop"}]},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, service_role
 
 Hosts = Callable[..., list[Host]]
 Shops = Callable[..., Shop]
@@ -110,11 +110,21 @@ def test_a_plan_for_people(shared_plane: ControlPlane, hosts_of: Hosts, shop_of:
 
 
 def test_a_plan_tells_of_alarms_that_cannot_be_read(shared_plane: ControlPlane, shop_of: Shops) -> None:
-    """Nobody knows its alarm: a deployment would be stopped."""
+    """The role may not look, or nobody knows the alarm: a deployment would be stopped."""
+    role = service_role(shared_plane, name="looks", rights=False)
     shop = shop_of(shared_plane, [])
     watching = {"enabled": True, "alarms": [{"name": "errors"}]}
     shop.deploy.update_deployment_group(
-        applicationName=shop.name, currentDeploymentGroupName="prod", alarmConfiguration=watching
+        applicationName=shop.name,
+        currentDeploymentGroupName="prod",
+        serviceRoleArn=role,
+        alarmConfiguration=watching,
+    )
+    made = plan(shared_plane, shop, shop.push(Revision()), code=1)
+    assert codes(made)["ALARM_UNREADABLE"]
+    assert any("cloudwatch:DescribeAlarms" in problem["message"] for problem in made["problems"])
+    shared_plane.client("iam").attach_role_policy(
+        RoleName="looks", PolicyArn="arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
     )
     made = plan(shared_plane, shop, shop.push(Revision()), code=1)
     assert codes(made)["ALARM_UNREADABLE"]

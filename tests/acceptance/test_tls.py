@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from tests.acceptance.world import ControlPlane, wait_until
+from tests.acceptance.world import ControlPlane, service_role, wait_until
 from tests.bundle_host import certificate_for
 from tests.webhook import Webhook
 
@@ -192,7 +192,7 @@ def test_the_server_calls_its_own_services(plane: ControlPlane) -> None:
         deploy.create_deployment_group(
             applicationName="shop",
             deploymentGroupName="prod",
-            serviceRoleArn="arn:aws:iam::000000000000:role/deploy",
+            serviceRoleArn=service_role(plane),
             onPremisesInstanceTagFilters=[{"Key": "role", "Value": "web", "Type": "KEY_AND_VALUE"}],
             alarmConfiguration={"enabled": True, "alarms": [{"name": "errors"}]},
             triggerConfigurations=[

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
+from tests.acceptance.world import ControlPlane, Host, Revision, Shop, service_role, wait_until
 from tests.webhook import Webhook
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:releases"
@@ -60,6 +60,14 @@ def test_a_subscriber_of_a_topic_is_told_of_a_deployment(
         )
         asked = wait_until("it is asked", lambda: hook.received)[0]
         own_plane.aws("sns", "confirm-subscription", "--topic-arn", topic, "--token", asked["Token"])
+        # The role of the group publishes, and may by this topic alone.
+        service_role(own_plane, rights=False)
+        may = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic}
+        own_plane.client("iam").put_role_policy(
+            RoleName="deploy",
+            PolicyName="tell",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [may]}),
+        )
         shop = shop_of(own_plane, hosts_of(own_plane, 1))
         own_plane.aws(
             *("deploy", "update-deployment-group", "--application-name", shop.name),
@@ -71,6 +79,40 @@ def test_a_subscriber_of_a_topic_is_told_of_a_deployment(
         assert "TEST" in test["Subject"]
         assert told["Subject"].startswith(f"SUCCEEDED: AWS CodeDeploy {deployment_id}")
         assert json.loads(told["Message"])["status"] == "SUCCEEDED"
+
+
+def test_a_topic_is_told_when_the_role_may(
+    own_plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+) -> None:
+    """The server's own key publishes to nobody; a deployment takes no notice, and what was to be told waits."""
+    with Webhook() as hook:
+        topic = own_plane.aws("sns", "create-topic", "--name", "releases")["TopicArn"]
+        sns = own_plane.client("sns")
+        sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{hook.port}/")
+        asked = wait_until("it is asked", lambda: hook.received)[0]
+        sns.confirm_subscription(TopicArn=topic, Token=asked["Token"])
+        service_role(own_plane, rights=False)
+        shop = shop_of(own_plane, hosts_of(own_plane, 1))
+        shop.deploy.update_deployment_group(
+            applicationName=shop.name,
+            currentDeploymentGroupName="prod",
+            triggerConfigurations=[
+                {"triggerName": "all", "triggerTargetArn": topic, "triggerEvents": ["DeploymentSuccess"]}
+            ],
+        )
+        deployment_id, ended = shop.run(Revision())
+        assert ended["status"] == "Succeeded"
+        wait_until("it was refused", lambda: "not authorized to perform: sns:Publish" in own_plane.log.read_text())
+        assert not hook.received[1:]
+        own_plane.client("iam").attach_role_policy(
+            RoleName="deploy", PolicyArn="arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole"
+        )
+
+        def subjects() -> list[str]:
+            return [one["Subject"] for one in hook.received[1:]]
+
+        wait_until("both are told", lambda: len(subjects()) == 2, seconds=120)
+        assert any(one.startswith(f"SUCCEEDED: AWS CodeDeploy {deployment_id}") for one in subjects())
 
 
 def _what(message: dict[str, Any]) -> str:

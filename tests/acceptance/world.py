@@ -313,6 +313,24 @@ def _is_agent(process: psutil.Process) -> bool:
     return "longshore" in " ".join(process.cmdline())
 
 
+def service_role(plane: ControlPlane, *, name: str = "deploy", rights: bool = True) -> str:
+    """A role that CodeDeploy may assume, with AWS's policy for it unless it shall have no rights; its ARN.
+
+    "deploy" is the one that every shop's group names.
+    """
+    iam = plane.client("iam")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "codedeploy.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    trust = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    if rights:
+        iam.attach_role_policy(RoleName=name, PolicyArn="arn:aws:iam::aws:policy/service-role/AWSCodeDeployRole")
+    return arn
+
+
 @dataclass
 class Revision:
     """A bundle to be: an AppSpec, files and scripts."""

@@ -67,7 +67,7 @@ def create_deployment_group(call: Call, asked: CreateDeploymentGroupInputTypeDef
     )
     resource_tags.put(call.tx, made.id, tags)
     auto_scaling.keep_hooks(call, asked, made.id, name=name, document=document, role=role)
-    _greet(call, application, name, (), document.get("triggerConfigurations", ()))
+    _greet(call, application, name, role, (), document.get("triggerConfigurations", ()))
     return cast("CreateDeploymentGroupOutputTypeDef", {"deploymentGroupId": made.id})
 
 
@@ -75,12 +75,13 @@ def _greet(
     call: Call,
     application: Application,
     group: str,
+    role_arn: str,
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
 ) -> None:
     """Send a test notification for each trigger that is new or changed (S7.27)."""
     found = [of_setup(call.scope, application.name, group, trigger) for trigger in after if trigger not in before]
-    notifications.add(call.tx, call.scope, found, call.now)
+    notifications.add(call.tx, call.scope, found, call.now, role_arn=role_arn)
 
 
 @reads("GetDeploymentGroup")
@@ -149,7 +150,7 @@ def update_deployment_group(call: Call, asked: UpdateDeploymentGroupInputTypeDef
     )
     disowned = auto_scaling.keep_hooks(call, asked, group.id, name=name, document=document, role=role)
     before, after = (one.get("triggerConfigurations", ()) for one in (group.document, document))
-    _greet(call, application, name, before, after)
+    _greet(call, application, name, role, before, after)
     return cast("UpdateDeploymentGroupOutputTypeDef", auto_scaling.answer(disowned))
 
 

@@ -29,9 +29,9 @@ from longshore.wire.service import Handler
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import type_defs as t
 
-#: By which `examining` hands the group's EC2 instances to the operation, and gets from it how to find them. The model
-#: does not have them, so nobody can send them.
-_ELSEWHERE, _MEANT = "_elsewhere", "_meant"
+#: By which `examining` hands the group's EC2 instances to the operation, and gets from it how to find them, and as whom
+#: to look outside. The model does not have them, so nobody can send them.
+_ELSEWHERE, _MEANT, _ACCESS = "_elsewhere", "_meant", "_access"
 #: An agent polls all the time, and its key's use is noted every quarter of an hour; then it is late by this, seconds.
 _UNSEEN_AFTER = 20 * 60.0
 #: Hosts of the last deployment that are looked at to know how long one takes.
@@ -64,6 +64,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     last_seen = access_keys.last_uses(call.tx, call.scope.account)
     waves = lineup.waves()
     answer: dict[str, Any] = {
+        _ACCESS: Access(scope=call.scope, role_arn=group.service_role_arn),
         "revision": wanted.location,
         "deploymentConfigName": wanted.config_name,
         "instances": [
@@ -87,8 +88,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         answer["alarmConfiguration"] = alarms
     tags, scaling = ec2_tag_set(deployed_to), auto_scaling_groups(deployed_to)
     if (tags or scaling) and _ELSEWHERE not in asked:
-        access = Access(scope=call.scope, role_arn=group.service_role_arn)
-        answer[_MEANT] = (access, tags, scaling, balancers_of(group.document) if _has_traffic(group) else ())
+        answer[_MEANT] = (tags, scaling, balancers_of(group.document) if _has_traffic(group) else ())
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
     if (typical := _seconds_a_host(call, group)) is not None:
@@ -106,17 +106,18 @@ def examining(
         assert plan is not None
         missing: list[Problem] = []
         if _MEANT in plan:
-            found, missing = await asyncio.to_thread(_elsewhere, members, balancers, *plan[_MEANT])
+            found, missing = await asyncio.to_thread(_elsewhere, members, balancers, plan[_ACCESS], *plan[_MEANT])
             plan = await handler(call, {**asked, _ELSEWHERE: found})
             assert plan is not None
         if missing and not found:
             # Nobody knows then whether there are none.
             known = [one for one in plan["problems"] if one["code"] != ErrorCode.NO_INSTANCES]
             plan = {**plan, "problems": known}
-        scope = Scope(call.caller.account, call.caller.region)
-        bundle = await asyncio.to_thread(_bundle_problems, bundles, scope, plan["revision"])
-        alarm = await asyncio.to_thread(_alarm_problems, alarms, scope, plan.get("alarmConfiguration", {}))
-        return {**plan, "problems": [*missing, *plan["problems"], *bundle, *alarm]}
+        access = plan[_ACCESS]
+        bundle = await asyncio.to_thread(_bundle_problems, bundles, access.scope, plan["revision"])
+        alarm = await asyncio.to_thread(_alarm_problems, alarms, access, plan.get("alarmConfiguration", {}))
+        told = {name: value for name, value in plan.items() if name != _ACCESS}
+        return {**told, "problems": [*missing, *plan["problems"], *bundle, *alarm]}
 
     return handle
 
@@ -289,12 +290,12 @@ def _bundle_problems(bundles: Bundles, scope: Scope, location: Mapping[str, Any]
     return []
 
 
-def _alarm_problems(alarms: Alarms, scope: Scope, configuration: Mapping[str, Any]) -> list[Problem]:
+def _alarm_problems(alarms: Alarms, access: Access, configuration: Mapping[str, Any]) -> list[Problem]:
     watch = watch_of(configuration)
     if watch is None:
         return []
     try:
-        states = alarms.states(scope, watch.names)
+        states = alarms.states(access, watch.names)
         unread = unreadable(watch, states)
     except ProviderError as error:
         states, unread = {}, str(error)

@@ -33,11 +33,11 @@ def apply(
         # Another deployment of the account began since the plan was made: look again, with that one in sight.
         deployments.release(tx, claim, wake_at=now)
         return
-    subscribed = triggers.triggers_of(tx, deployment, has_event_bus=has_event_bus)
+    subscribed = triggers.subscribed_to(tx, deployment, has_event_bus=has_event_bus)
     if deployment.status is DeploymentStatus.CREATED and (plan.begin or plan.finish):
         triggers.tell_start(tx, subscribed, deployment, now)
     if plan.begin is not None:
-        targets.add(tx, deployment.id, plan.begin.targets, is_told=triggers.wants_instances(subscribed))
+        targets.add(tx, deployment.id, plan.begin.targets, is_told=subscribed.wants_instances)
         deployments.begin(
             tx,
             deployment.id,
@@ -60,7 +60,7 @@ def apply(
     if plan.enter is not None and not deployments.is_stopping(tx, deployment.id):
         # Who is asked to stop meanwhile stays where it is: from some phases there is no way back.
         deployments.enter(tx, deployment.id, plan.enter, now)
-        targets.add(tx, deployment.id, plan.late, is_told=triggers.wants_instances(subscribed))
+        targets.add(tx, deployment.id, plan.late, is_told=subscribed.wants_instances)
         triggers.tell_phase(tx, subscribed, deployment, plan.enter, now)
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:

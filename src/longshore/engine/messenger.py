@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from longshore.providers.ports import PermanentError, ProviderError, Topics
+from longshore.providers.ports import (
+    Access,
+    PermanentError,
+    ProviderError,
+    RoleMissingError,
+    RoleRightsError,
+    Topics,
+)
 from longshore.store import notifications
 from longshore.store.database import Store
 from longshore.store.errors import NewerSchemaError, StoreClosedError, StoreUnavailableError
@@ -80,7 +87,8 @@ class Messenger:
     def _deliver(self, due: Due) -> None:
         said = due.notification
         try:
-            self._topics.publish(due.scope, said.topic_arn, subject=said.subject, message=said.message)
+            access = Access(scope=due.scope, role_arn=due.role_arn)
+            self._topics.publish(access, said.topic_arn, subject=said.subject, message=said.message)
         except ProviderError as error:
             self._failed(due, error)
             return
@@ -94,7 +102,9 @@ class Messenger:
     def _failed(self, due: Due, error: Exception) -> None:
         now = self._clock()
         topic, reason = due.notification.topic_arn, str(error)
-        if isinstance(error, PermanentError) or now > due.create_time + _GIVE_UP:
+        # A role is there, or may, as soon as somebody has mended it.
+        is_final = isinstance(error, PermanentError) and not isinstance(error, (RoleMissingError, RoleRightsError))
+        if is_final or now > due.create_time + _GIVE_UP:
             self._store.write(lambda tx: notifications.remove(tx, due.id))
             log.error("notification_dropped", topic=topic, tries=due.tries, reason=reason)
             return

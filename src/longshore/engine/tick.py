@@ -12,7 +12,6 @@ from longshore.domain.alarms import Watch, effective, watch_of
 from longshore.domain.deployment import DeploymentStatus, ErrorCode
 from longshore.domain.rollback import CREATOR
 from longshore.engine import starting
-from longshore.engine.alarms import LOOK_EVERY
 from longshore.engine.apply import apply
 from longshore.engine.plan import Plan, fail
 from longshore.engine.server import blue_green
@@ -20,6 +19,7 @@ from longshore.engine.server.decide import decide
 from longshore.engine.server.observe import observe
 from longshore.engine.server.replacing import asks_aws
 from longshore.engine.world import World
+from longshore.providers.ports import Access
 from longshore.store import deployment_groups, deployments, targets
 from longshore.store.database import Transaction
 from longshore.store.deployment_groups import DeploymentGroup
@@ -33,8 +33,8 @@ class _Seen:
     """A deployment that has not ended."""
 
     deployment: Deployment
-    #: The alarms to look at.
-    watch: Watch | None
+    #: The alarms to look at, and by which role.
+    watch: tuple[Access, Watch] | None
     #: Its next step; None when that depends on more than the rows.
     plan: Plan | None
 
@@ -52,7 +52,7 @@ def tick(world: World, claim: Claim, now: float) -> None:
     if seen.watch is None:
         plan = seen.plan or _plan_asking(world, claim, deployment, now)
     else:
-        deployment, plan = _plan_watched(world, claim, deployment, seen.watch, now)
+        deployment, plan = _plan_watched(world, claim, deployment, *seen.watch, now)
     world.store.write(_step(world, claim, deployment, plan, now))
 
 
@@ -105,7 +105,7 @@ def _see(tx: Transaction, world: World, claim: Claim, now: float) -> _Seen | Non
     )
 
 
-def _watch(deployment: Deployment, group: DeploymentGroup | None) -> Watch | None:
+def _watch(deployment: Deployment, group: DeploymentGroup | None) -> tuple[Access, Watch] | None:
     """The alarms to look at.
 
     A rollback looks at none: what fires may well be what it mends (S5.8). Neither does a deployment to one instance:
@@ -113,7 +113,10 @@ def _watch(deployment: Deployment, group: DeploymentGroup | None) -> Watch | Non
     """
     if deployment.creator == CREATOR or deployment.instance_id is not None or deployment.error_code is not None:
         return None
-    return None if group is None else watch_of(effective(deployment.document, group.document))
+    watch = None if group is None else watch_of(effective(deployment.document, group.document))
+    if group is None or watch is None:
+        return None
+    return Access(scope=deployment.scope, role_arn=group.service_role_arn), watch
 
 
 def _close(tx: Transaction, *, claim: Claim, deployment: Deployment, why: str) -> Deployment:
@@ -125,20 +128,20 @@ def _close(tx: Transaction, *, claim: Claim, deployment: Deployment, why: str) -
 
 
 def _plan_watched(
-    world: World, claim: Claim, deployment: Deployment, watch: Watch, now: float
+    world: World, claim: Claim, deployment: Deployment, access: Access, watch: Watch, now: float
 ) -> tuple[Deployment, Plan]:
     """The next step of a deployment that alarms may stop, and the deployment as that leaves it."""
-    look = world.alarms.look(deployment.scope, watch, now)
+    look = world.alarms.look(access, watch, now)
     if look.stop is not None:
         deployment = world.store.write(partial(_close, claim=claim, deployment=deployment, why=look.stop))
     elif look.is_open and deployment.status is DeploymentStatus.CREATED:
-        return deployment, Plan(wake_at=now + LOOK_EVERY, reason="its alarms cannot be read yet")
+        return deployment, Plan(wake_at=look.again_at, reason="its alarms cannot be read yet")
     plan = world.store.read(
         lambda tx: _plan_by_rows(tx, world, deployment, deployment_groups.by_id(tx, deployment.group_id), now)
     )
     plan = plan or _plan_asking(world, claim, deployment, now)
     if plan.finish is None:
-        plan = replace(plan, wake_at=min(plan.wake_at, now + LOOK_EVERY))
+        plan = replace(plan, wake_at=min(plan.wake_at, look.again_at))
     return deployment, plan
 
 

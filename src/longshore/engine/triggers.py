@@ -2,63 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import TargetStatus
 from longshore.domain.event_bus import bus_trigger
-from longshore.domain.notification import INSTANCE_EVENTS, Told, TriggerEvent, end_of, of_deployment, of_instance
+from longshore.domain.notification import (
+    INSTANCE_EVENTS,
+    Notification,
+    Told,
+    TriggerEvent,
+    end_of,
+    of_deployment,
+    of_instance,
+)
 from longshore.domain.rollback import CREATOR
 from longshore.store import deployment_groups, deployments, notifications, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Deployment
 
-Triggers = Sequence[Mapping[str, Any]]
 #: Instances told of in one tick; the next one tells of more.
 _AT_ONCE = 500
 
 
-def triggers_of(tx: Transaction, deployment: Deployment, *, has_event_bus: bool) -> Triggers:
-    """The triggers of a deployment's group, as they are now; none when the group is gone, but the event bus's own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscribed:
+    """Who wants to know of a deployment."""
+
+    triggers: Sequence[Mapping[str, Any]]
+    #: The group's service role, by which its topics are published to; "" when the group is gone.
+    role_arn: str
+
+    @property
+    def wants_instances(self) -> bool:
+        """Whether some trigger is to be sent for single instances."""
+        return any(event in INSTANCE_EVENTS for trigger in self.triggers for event in trigger["triggerEvents"])
+
+    def tell(self, tx: Transaction, deployment: Deployment, found: Iterable[Notification], now: float) -> None:
+        """Have these delivered."""
+        notifications.add(tx, deployment.scope, found, now, role_arn=self.role_arn)
+
+
+def subscribed_to(tx: Transaction, deployment: Deployment, *, has_event_bus: bool) -> Subscribed:
+    """By the triggers of a deployment's group, as they are now; when that is gone, nobody but the event bus."""
     group = deployment_groups.by_id(tx, deployment.group_id)
-    triggers: Triggers = () if group is None else group.document.get("triggerConfigurations", ())
-    return [*triggers, bus_trigger(deployment.scope)] if has_event_bus else triggers
+    triggers = () if group is None else group.document.get("triggerConfigurations", ())
+    bus = [bus_trigger(deployment.scope)] if has_event_bus else []
+    return Subscribed(triggers=[*triggers, *bus], role_arn="" if group is None else group.service_role_arn)
 
 
-def wants_instances(triggers: Triggers) -> bool:
-    """Whether some trigger is to be sent for single instances."""
-    return any(event in INSTANCE_EVENTS for trigger in triggers for event in trigger["triggerEvents"])
-
-
-def tell_start(tx: Transaction, triggers: Triggers, deployment: Deployment, now: float) -> None:
+def tell_start(tx: Transaction, to: Subscribed, deployment: Deployment, now: float) -> None:
     """A deployment leaves Created."""
     told = _told(deployment)
-    found = [*of_deployment(triggers, TriggerEvent.DEPLOYMENT_START, told)]
+    found = [*of_deployment(to.triggers, TriggerEvent.DEPLOYMENT_START, told)]
     if deployment.creator == CREATOR:
-        found += of_deployment(triggers, TriggerEvent.DEPLOYMENT_ROLLBACK, told)
-    notifications.add(tx, deployment.scope, found, now)
+        found += of_deployment(to.triggers, TriggerEvent.DEPLOYMENT_ROLLBACK, told)
+    to.tell(tx, deployment, found, now)
 
 
-def tell_phase(tx: Transaction, triggers: Triggers, deployment: Deployment, phase: Phase, now: float) -> None:
+def tell_phase(tx: Transaction, to: Subscribed, deployment: Deployment, phase: Phase, now: float) -> None:
     """A blue/green deployment enters a phase; some of them are news (S10.1)."""
-    if phase is Phase.READY_WAIT and triggers:
+    if phase is Phase.READY_WAIT and to.triggers:
         told = _told(deployment, overview=targets.counts(tx, deployment.id))
-        notifications.add(tx, deployment.scope, of_deployment(triggers, TriggerEvent.DEPLOYMENT_READY, told), now)
+        to.tell(tx, deployment, of_deployment(to.triggers, TriggerEvent.DEPLOYMENT_READY, told), now)
 
 
-def tell_end(tx: Transaction, triggers: Triggers, deployment_id: str, now: float) -> None:
+def tell_end(tx: Transaction, to: Subscribed, deployment_id: str, now: float) -> None:
     """A deployment has ended."""
-    deployment = deployments.get(tx, deployment_id) if triggers else None
+    deployment = deployments.get(tx, deployment_id) if to.triggers else None
     if deployment is None:
         return
     told = _told(deployment, overview=targets.counts(tx, deployment.id))
-    notifications.add(tx, deployment.scope, of_deployment(triggers, end_of(deployment.status), told), now)
+    to.tell(tx, deployment, of_deployment(to.triggers, end_of(deployment.status), told), now)
 
 
-def tell_instances(tx: Transaction, triggers: Triggers, deployment: Deployment, now: float) -> bool:
+def tell_instances(tx: Transaction, to: Subscribed, deployment: Deployment, now: float) -> bool:
     """Instances that started or ended since this was called last; whether there may be more."""
-    if not wants_instances(triggers):
+    if not to.wants_instances:
         return False
     told = _told(deployment)
     news = targets.untold(tx, deployment.id, _AT_ONCE)
@@ -71,8 +93,8 @@ def tell_instances(tx: Transaction, triggers: Triggers, deployment: Deployment, 
         elif row.target.status is TargetStatus.FAILED:
             events.append(TriggerEvent.INSTANCE_FAILURE)
         for event in events:
-            found = of_instance(triggers, event, told, row.target_arn, row.target, row.last_updated or now)
-            notifications.add(tx, deployment.scope, found, now)
+            found = of_instance(to.triggers, event, told, row.target_arn, row.target, row.last_updated or now)
+            to.tell(tx, deployment, found, now)
     targets.mark_told(tx, deployment.id, [row for row, _ in news])
     return len(news) == _AT_ONCE
 

@@ -8,12 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from botocore.exceptions import BotoCoreError, ClientError
 
 from longshore.domain.alarms import AlarmState
-from longshore.domain.ids import Scope
-from longshore.providers.clients import TIMEOUT, Clients
-from longshore.providers.ports import Alarms, PermanentError, TransientError
+from longshore.providers.clients import TIMEOUT
+from longshore.providers.ports import Access, Alarms, PermanentError, TransientError
+from longshore.providers.service_roles import ServiceRoles
 
 _PROMETHEUS_STATES = {"firing": AlarmState.ALARM, "pending": AlarmState.OK, "inactive": AlarmState.OK}
 
@@ -24,13 +23,13 @@ class SeveralAlarms:
     def __init__(self, sources: Sequence[Alarms]) -> None:
         self._sources = sources
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:
         """See `ports.Alarms`. A source that does not answer leaves unread what no other one knows to be in ALARM."""
         known: dict[str, AlarmState] = {}
         failed: Exception | None = None
         for source in self._sources:
             try:
-                found = source.states(scope, names)
+                found = source.states(access, names)
             except (TransientError, PermanentError) as error:
                 failed = error
                 continue
@@ -43,20 +42,13 @@ class SeveralAlarms:
 class CloudWatchAlarms:
     """Metric and composite alarms of CloudWatch."""
 
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
+    def __init__(self, roles: ServiceRoles) -> None:
+        self._roles = roles
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:
         """See `ports.Alarms`."""
-        try:
-            client = self._clients.client("cloudwatch", scope)
-            found = client.describe_alarms(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-        except ClientError as error:
-            said = error.response["Error"]
-            kind = PermanentError if said["Code"] in ("AccessDenied", "AccessDeniedException") else TransientError
-            raise kind(f"CloudWatch answers {said['Code']}: {said['Message']}") from error
-        except BotoCoreError as error:
-            raise TransientError(f"CloudWatch cannot be asked: {error}") from error
+        asked = {"AlarmNames": list(names), "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+        found = self._roles.call(access, "cloudwatch", "describe_alarms", **asked)
         alarms = [*found.get("MetricAlarms", ()), *found.get("CompositeAlarms", ())]
         return {alarm["AlarmName"]: AlarmState(alarm["StateValue"]) for alarm in alarms}
 
@@ -67,7 +59,7 @@ class PrometheusAlarms:
     def __init__(self, url: str) -> None:
         self._api = _Api(url, "Prometheus")
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
         """See `ports.Alarms`. Firing is ALARM; a rule that could not be evaluated lacks data."""
         states: dict[str, AlarmState] = {}
         for group in self._api.get("/api/v1/rules?type=alert")["data"]["groups"]:
@@ -86,7 +78,7 @@ class AlertmanagerAlarms:
     def __init__(self, url: str) -> None:
         self._api = _Api(url, "Alertmanager")
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:  # noqa: ARG002 - it has no regions
         """See `ports.Alarms`. A silenced or inhibited alert does not count: somebody has said so."""
         alerts = self._api.get("/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=true")
         active = {alert["labels"].get("alertname") for alert in alerts}

@@ -7,16 +7,15 @@ import json
 from botocore.exceptions import BotoCoreError, ClientError
 
 from longshore.domain.event_bus import is_bus
-from longshore.domain.ids import Scope
 from longshore.providers.clients import Clients
-from longshore.providers.ports import PermanentError, Topics, TransientError
+from longshore.providers.ports import Access, PermanentError, Topics, TransientError
 
 #: Of EventBridge, for a call or for an entry: another time it may work.
 _TRANSIENT = frozenset({"InternalException", "InternalFailure", "ServiceUnavailable", "ThrottlingException"})
 
 
 class EventBuses:
-    """Event buses of EventBridge."""
+    """Event buses of EventBridge: told by the control plane's own key, for they are the account's and no group's."""
 
     def __init__(self, clients: Clients, *, source: str, otherwise: Topics) -> None:
         """`source` is whom events are from; what is no event bus is `otherwise`'s."""
@@ -24,10 +23,10 @@ class EventBuses:
         self._source = source
         self._otherwise = otherwise
 
-    def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
+    def publish(self, access: Access, topic_arn: str, *, subject: str, message: str) -> None:
         """See `ports.Topics`; the message is as `domain.event_bus` has it."""
         if not is_bus(topic_arn):
-            self._otherwise.publish(scope, topic_arn, subject=subject, message=message)
+            self._otherwise.publish(access, topic_arn, subject=subject, message=message)
             return
         said = json.loads(message)
         entry = {
@@ -38,7 +37,7 @@ class EventBuses:
             "Detail": json.dumps(said["detail"]),
         }
         try:
-            answer = self._clients.client("events", scope).put_events(Entries=[entry])
+            answer = self._clients.client("events", access.scope).put_events(Entries=[entry])
         except ClientError as error:
             code, words = error.response["Error"]["Code"], error.response["Error"]["Message"]
             is_passing = code in _TRANSIENT or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500

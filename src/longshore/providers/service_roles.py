@@ -72,7 +72,9 @@ _LATER = _STALE | {
     "ServiceUnavailable",
     "Unavailable",
 }
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedAccess", "UnauthorizedOperation"})
+_FORBIDDEN = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedAccess", "UnauthorizedOperation"}
+)
 _NO_BALANCER = frozenset({"LoadBalancerNotFound", "TargetGroupNotFound"})
 _TOO_MANY = frozenset({"LimitExceeded", "TooManyTargets", "TooManyRegistrationsForTargetId"})
 #: No such operation there, as an emulator says it; its 501 is not one that passes.

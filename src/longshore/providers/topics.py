@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from botocore.exceptions import BotoCoreError, ClientError
+from dataclasses import replace
 
 from longshore.domain.ids import Scope
-from longshore.providers.clients import Clients
-from longshore.providers.ports import PermanentError, Topics, TransientError
-
-#: Of SNS: asking again will not help.
-_FINAL = frozenset(
-    {"NotFound", "NotFoundException", "InvalidParameter", "InvalidParameterException", "AuthorizationError"}
-)
+from longshore.providers.ports import Access, PermanentError, Topics, TransientError
+from longshore.providers.service_roles import ServiceRoles
 
 
 class SnsTopics:
     """Topics of SNS."""
 
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
+    def __init__(self, roles: ServiceRoles) -> None:
+        self._roles = roles
 
-    def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
+    def publish(self, access: Access, topic_arn: str, *, subject: str, message: str) -> None:
         """See `ports.Topics`."""
         # A topic may be in another region than the deployment.
-        region = topic_arn.split(":")[3] if topic_arn.count(":") == 5 else scope.region
-        try:
-            client = self._clients.client("sns", Scope(scope.account, region))
-            client.publish(TopicArn=topic_arn, Subject=subject, Message=message)
-        except ClientError as error:
-            said = error.response["Error"]
-            kind = PermanentError if said["Code"] in _FINAL else TransientError
-            raise kind(f"SNS answers {said['Code']}: {said['Message']}") from error
-        except BotoCoreError as error:
-            raise TransientError(f"SNS cannot be asked: {error}") from error
+        region = topic_arn.split(":")[3] if topic_arn.count(":") == 5 else access.scope.region
+        there = replace(access, scope=Scope(access.scope.account, region))
+        self._roles.call(there, "sns", "publish", TopicArn=topic_arn, Subject=subject, Message=message)
 
 
 class AppriseTopics:
@@ -45,11 +32,11 @@ class AppriseTopics:
         self._urls = urls
         self._otherwise = otherwise
 
-    def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
+    def publish(self, access: Access, topic_arn: str, *, subject: str, message: str) -> None:
         """See `ports.Topics`. Those who got it get it again when another one could not be reached."""
         urls = self._urls.get(topic_arn)
         if urls is None:
-            self._otherwise.publish(scope, topic_arn, subject=subject, message=message)
+            self._otherwise.publish(access, topic_arn, subject=subject, message=message)
             return
         # A fifth of a second and many modules: only for who uses it.
         from apprise import Apprise

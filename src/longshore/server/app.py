@@ -117,7 +117,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     aws = outside.clients(settings, store, settings.url(port))
     roles = ServiceRoles(aws)
     members, balancers, scaling = outside.members(roles), ElasticLoadBalancing(roles), Ec2AutoScaling(roles)
-    alarms = outside.alarms(settings, aws)
+    alarms = outside.alarms(settings, roles)
     endpoint = Endpoint(
         [
             services.codedeploy_service(store, settings.limits, page_secret.encode(), scaling),
@@ -178,7 +178,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
         onebox=box,
         engine=engine,
         auto_scaling=AutoScaling(store, scaling, max_active=settings.limits.active_deployments),
-        messenger=Messenger(store, outside.topics(settings, aws)),
+        messenger=Messenger(store, outside.topics(settings, aws, roles)),
         retention=Retention(store, settings.keep_deployments) if settings.keep_deployments else None,
         readiness=readiness,
         refusals=refusals,

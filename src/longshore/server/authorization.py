@@ -13,6 +13,7 @@ from longshore.auth.permissions.codedeploy import CODEDEPLOY, OURS
 from longshore.auth.permissions.elasticloadbalancing import ELB, ELBV2
 from longshore.auth.permissions.iam import IAM, LONGSHORE, STS
 from longshore.auth.permissions.needs import Asked, Need, Table, everything
+from longshore.auth.permissions.telling import CLOUDWATCH, SNS
 from longshore.auth.policy_managed import managed_policy
 from longshore.auth.policy_pattern import Keys
 from longshore.domain.ids import Scope
@@ -38,6 +39,8 @@ _TABLES: Mapping[str, Table] = {
     "longshore": {**LONGSHORE, **OURS},
     "elb": ELB,
     "elbv2": ELBV2,
+    "cloudwatch": CLOUDWATCH,
+    "sns": SNS,
 }
 _ENROLLING = ("longshore", "EnrollHost")
 #: More than any operation takes.

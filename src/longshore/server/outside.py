@@ -71,15 +71,15 @@ def members(roles: ServiceRoles) -> AwsMembers:
     return AwsMembers(Ec2Instances(roles), Ec2AutoScaling(roles))
 
 
-def topics(settings: Settings, aws: Clients) -> AppriseTopics:
+def topics(settings: Settings, aws: Clients, roles: ServiceRoles) -> AppriseTopics:
     # AWS keeps the names that begin with "aws." for itself.
     source = "longshore.codedeploy" if settings.aws_endpoint == "aws" else "aws.codedeploy"
-    buses = EventBuses(aws, source=source, otherwise=SnsTopics(aws))
+    buses = EventBuses(aws, source=source, otherwise=SnsTopics(roles))
     return AppriseTopics(settings.topics, otherwise=buses)
 
 
-def alarms(settings: Settings, aws: Clients) -> SeveralAlarms:
-    return SeveralAlarms([CloudWatchAlarms(aws), *map(_alarms_at, settings.alarms)])
+def alarms(settings: Settings, roles: ServiceRoles) -> SeveralAlarms:
+    return SeveralAlarms([CloudWatchAlarms(roles), *map(_alarms_at, settings.alarms)])
 
 
 def _alarms_at(source: AlarmSource) -> Alarms:

@@ -226,6 +226,10 @@ def end_deployments(tx: Transaction, among: ColumnElement[bool], *, by: str, now
     """Forget the ended deployments among these, and ask for a stop of the others; the engine acts next."""
     ended = deployments.c.status.in_([status.value for status in FINAL_STATUSES])
     tx.execute(delete(deployments).where(among, ended))
+    # They may have hosts to put back where they were taken out, when their groups are gone.
+    of_group = select(deployment_groups.c.service_role_arn).where(deployment_groups.c.id == deployments.c.group_id)
+    role = func.coalesce(of_group.scalar_subquery(), deployments.c.service_role_arn)
+    tx.execute(update(deployments).where(among).values(service_role_arn=role))
     for deployment_id in tx.execute(select(deployments.c.id).where(among)).scalars().all():
         ask_to_stop(tx, deployment_id, by=by, now=now)
 

@@ -67,6 +67,8 @@ class Deployment:
     copied_group: str | None = None
     #: What there is to say of it although nothing went wrong.
     status_message: str | None = None
+    #: Of its group, if that was deleted under it.
+    service_role_arn: str | None = None
 
     @property
     def scope(self) -> Scope:

@@ -20,6 +20,8 @@ class Due:
 
     id: int
     scope: Scope
+    #: Whose rights are used; "" for what no group tells.
+    role_arn: str
     notification: Notification
     #: Epoch seconds.
     create_time: float
@@ -27,12 +29,13 @@ class Due:
     tries: int
 
 
-def add(tx: Transaction, scope: Scope, found: Iterable[Notification], now: float) -> None:
-    """Have these delivered, soon after the commit and in this order."""
+def add(tx: Transaction, scope: Scope, found: Iterable[Notification], now: float, *, role_arn: str) -> None:
+    """Have these delivered by this role, soon after the commit and in this order."""
     rows = [
         {
             "account": scope.account,
             "region": scope.region,
+            "role_arn": role_arn,
             "topic_arn": one.topic_arn,
             "subject": one.subject,
             "message": one.message,
@@ -50,7 +53,7 @@ def add(tx: Transaction, scope: Scope, found: Iterable[Notification], now: float
 def claim(tx: Transaction, *, now: float, until: float, limit: int) -> list[Due]:
     """Take what is due, the oldest first; whoever takes it has it until `until`, and then it is due again."""
     rows = tx.hot(
-        "SELECT id, account, region, topic_arn, subject, message, create_time, tries FROM notifications"
+        "SELECT id, account, region, role_arn, topic_arn, subject, message, create_time, tries FROM notifications"
         " WHERE next_try <= ? ORDER BY id LIMIT ?",
         (now, limit),
     ).fetchall()
@@ -60,9 +63,10 @@ def claim(tx: Transaction, *, now: float, until: float, limit: int) -> list[Due]
         Due(
             id=row[0],
             scope=Scope(row[1], row[2]),
-            notification=Notification(topic_arn=row[3], subject=row[4], message=row[5]),
-            create_time=row[6],
-            tries=row[7] + 1,
+            role_arn=row[3],
+            notification=Notification(topic_arn=row[4], subject=row[5], message=row[6]),
+            create_time=row[7],
+            tries=row[8] + 1,
         )
         for row in rows
     ]

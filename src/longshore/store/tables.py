@@ -343,6 +343,8 @@ deployments = Table(
     Column("copied_group", String(255)),
     #: What there is to say of one that went well, or goes on.
     Column("status_message", Text),
+    #: Of its group, if that was deleted under it: to put back what was taken out of load balancers.
+    Column("service_role_arn", Text),
     # The engine's own: when to look next, who is looking, and a number that grows with each claim.
     Column("wake_at", Float),
     Column("lease_owner", String(64)),
@@ -459,6 +461,8 @@ notifications = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     *_scope(),
+    #: The service role of the group that tells.
+    Column("role_arn", Text, nullable=False, server_default=text("''")),
     Column("topic_arn", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("message", Text, nullable=False),

@@ -49,6 +49,8 @@ class Place:
     url: str
     access: Access
     roles: ServiceRoles
+    #: The control plane's own clients, of the access's scope.
+    clients: Clients
     #: What an instance is launched from.
     image: str
     key: dict[str, str] = field(default_factory=dict, repr=False)
@@ -56,6 +58,10 @@ class Place:
     def owner(self, service: str) -> Any:
         """A client of the account's owner."""
         return boto3.client(service, endpoint_url=self.url, region_name=REGION, **self.key)
+
+    def own(self, service: str) -> Any:
+        """A client with the key that the control plane has for itself."""
+        return self.clients.client(service, self.access.scope)
 
     def launch(self, count: int, **tags: str) -> list[str]:
         """Run instances; their ids."""
@@ -104,11 +110,13 @@ def moto() -> Iterator[Place]:
         }
         iam = boto3.client("iam", endpoint_url=url, region_name=REGION, **owner)
         role = service_role(iam, "codedeploy")
+        clients = Clients(endpoint_url=url, keys=lambda _account: ("AKIAEXAMPLE", "example"))
         yield Place(
             name="moto",
             url=url,
             access=Access(scope=Scope(account, REGION), role_arn=role),
-            roles=ServiceRoles(Clients(endpoint_url=url, keys=lambda _account: ("AKIAEXAMPLE", "example"))),
+            roles=ServiceRoles(clients),
+            clients=clients,
             image="ami-12c6146b",
             key=owner,
         )
@@ -140,13 +148,13 @@ def onebox() -> Iterator[Place]:
                 iam.put_role_policy(
                     RoleName="codedeploy", PolicyName="launches", PolicyDocument=json.dumps(allowing(*launches))
                 )
+                clients = Clients(endpoint_url=plane.url, keys=lambda account: service_key(plane.data_dir, account))
                 yield Place(
                     name="onebox",
                     url=plane.url,
                     access=Access(scope=Scope(ACCOUNT, REGION), role_arn=role),
-                    roles=ServiceRoles(
-                        Clients(endpoint_url=plane.url, keys=lambda account: service_key(plane.data_dir, account))
-                    ),
+                    roles=ServiceRoles(clients),
+                    clients=clients,
                     image="ami-longshore",
                     key={"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key},
                 )

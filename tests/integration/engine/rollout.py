@@ -141,8 +141,14 @@ class Alarms:
 
     def __init__(self) -> None:
         self.now: dict[str, AlarmState] | None = {}
+        #: Instead of an answer.
+        self.fails: ProviderError | None = None
+        self.asked: list[Access] = []
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:
+        self.asked.append(access)
+        if self.fails is not None:
+            raise self.fails
         if self.now is None:
             raise TransientError("nobody answers")
         return {name: state for name, state in self.now.items() if name in names}

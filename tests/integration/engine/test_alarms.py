@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from longshore.api import deployment_groups
 from longshore.domain.alarms import AlarmState
 from longshore.engine.alarms import LOOK_EVERY, PATIENCE
+from longshore.providers.ports import RoleRightsError
 from tests.integration.engine.rollout import REVISION, Rollout
 
 CALM = {"errors": AlarmState.OK, "latency": AlarmState.OK}
@@ -160,6 +161,34 @@ def test_unreadable_alarms_may_be_ignored(rollout: Rollout) -> None:
     rollout.alarms.now = ALARMED
     pass_time(rollout)
     assert rollout.info["status"] == "Stopped"
+
+
+def test_they_are_read_by_the_groups_service_role(rollout: Rollout) -> None:
+    """S7.23: one that may not read them leaves them unread, and that for good."""
+    rollout.deploy()
+    rollout.tick()
+    assert {access.role_arn for access in rollout.alarms.asked} == {"arn:aws:iam::111122223333:role/deploy"}
+    configure(rollout, serviceRoleArn="arn:aws:iam::111122223333:role/other")
+    rollout.alarms.asked.clear()
+    pass_time(rollout)
+    assert [access.role_arn for access in rollout.alarms.asked] == ["arn:aws:iam::111122223333:role/other"]
+    rollout.alarms.fails = RoleRightsError("not authorized to perform: cloudwatch:DescribeAlarms")
+    pass_time(rollout)
+    assert rollout.info["errorInformation"]["code"] == "ALARM_ACTIVE"
+    assert "cloudwatch:DescribeAlarms" in rollout.info["errorInformation"]["message"]
+
+
+def test_however_often_the_deployment_is_looked_at_an_alarm_stops_it_by_the_next_look(rollout: Rollout) -> None:
+    """A host that reports in between puts nothing off."""
+    rollout.deploy()
+    rollout.tick()
+    rollout.now += LOOK_EVERY - 0.5
+    rollout.run_all("web-00")
+    rollout.tick()
+    rollout.alarms.now = ALARMED
+    rollout.now += 0.5
+    rollout.tick()
+    assert rollout.info["errorInformation"]["code"] == "ALARM_ACTIVE"
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from longshore.domain.alarms import AlarmState
-from longshore.domain.ids import Scope
+from longshore.providers.ports.access import Access
 
 
 class Alarms(Protocol):
     """The states of alarms."""
 
-    def states(self, scope: Scope, names: Collection[str]) -> Mapping[str, AlarmState]:
+    def states(self, access: Access, names: Collection[str]) -> Mapping[str, AlarmState]:
         """Where these alarms stand; absent are those that nobody knows.
 
         Raises:

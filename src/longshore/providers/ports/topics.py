@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from longshore.domain.ids import Scope
+from longshore.providers.ports.access import Access
 
 
 class Topics(Protocol):
     """Where notifications go."""
 
-    def publish(self, scope: Scope, topic_arn: str, *, subject: str, message: str) -> None:
+    def publish(self, access: Access, topic_arn: str, *, subject: str, message: str) -> None:
         """Give this to the subscribers of a topic, some of them perhaps a second time.
 
         Raises:
