@@ -118,18 +118,18 @@ class _Writer:
     def _commit(self, connection: Connection, group: list[Waiting]) -> set[Topic]:
         """Do all the work in one transaction; returns whom to tell."""
         begun = connection.begin()
-        transaction = Transaction(connection, self._dialect.cursor)
+        transaction = Transaction(connection, self._dialect)
         schema, receipt = transaction.hot(self._dialect.opening).fetchone()
         migrations.require_current(schema)
-        marks = Marks(transaction, self._dialect.next_mark) if len(group) > 1 else None
+        marks = Marks(transaction) if len(group) > 1 else None
         for loop, several in by_loop(waiting for waiting in group if waiting.quick).items():
             _run_on(loop, transaction, several, marks)
         for waiting in group:
             if not waiting.quick:
                 waiting.run(transaction, marks)
-        if marks is None and group[0].error is not None:
-            # Fails in its turn where the work failed because the connection did.
-            transaction.hot("ROLLBACK")
+        if marks is None and (error := group[0].error) is not None:
+            if self._dialect.is_away(error):
+                raise error
             begun.rollback()
             return set()
         transaction.finish()
@@ -234,7 +234,7 @@ class Store:
 
         def look() -> T:
             with self._reading.connect() as connection, connection.begin():
-                return work(Transaction(connection, self._dialect.cursor))
+                return work(Transaction(connection, self._dialect))
 
         return self._twice(look)
 
@@ -260,7 +260,7 @@ class Store:
         if self._looker is not None:
             return await self._looker.look(work)
         if self._peeking is None:
-            self._peeking = Transaction(self._reading.connect(), self._dialect.cursor)
+            self._peeking = Transaction(self._reading.connect(), self._dialect)
         try:
             return work(self._peeking)
         finally:

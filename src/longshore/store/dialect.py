@@ -28,8 +28,6 @@ class Dialect(Protocol):
     opening: str
     #: Begins a transaction that sees one state of the rows.
     view: str
-    #: What ends a savepoint called one and sets another.
-    next_mark: tuple[str, ...]
 
     def writing(self) -> Engine:
         """Connections whose transactions are the only writing ones of all replicas."""
@@ -38,7 +36,10 @@ class Dialect(Protocol):
         """Connections whose transactions see one state of the rows."""
 
     def cursor(self, connection: Connection) -> Any:
-        """The driver's cursor, taking SQL with `?` marks."""
+        """What executes SQL with `?` marks and gives a cursor. A statement may wait until an outcome is read."""
+
+    def settle(self, cursor: Any) -> None:
+        """Have all that waits carried out. Raises what the first of it to fail came to."""
 
     def is_away(self, error: BaseException, /) -> bool:
         """Whether this error says that the database is out of reach or busy for now, and nothing of the work."""

@@ -117,12 +117,13 @@ class _Eye:
 
     def _on_one_view(self, connection: Connection, group: list[Waiting]) -> list[Waiting]:
         """Look for these until one fails; returns those behind it. Nobody waits for the view's end."""
-        transaction = Transaction(connection, self._dialect.cursor)
+        transaction = Transaction(connection, self._dialect)
         transaction.hot(self._dialect.view)
         looked = 0
         for waiting in group:
             try:
                 waiting.result, waiting.error = waiting.work(transaction), None
+                transaction.settle()
             except Exception as error:
                 if self._dialect.is_away(error):
                     raise
@@ -132,9 +133,11 @@ class _Eye:
                 break
         deliver(group[:looked])
         # Nothing was changed. A view that an error has spoiled can be ended no other way.
-        transaction.hot("ROLLBACK")
         if connection.in_transaction():
             connection.rollback()
+        else:
+            transaction.hot("ROLLBACK")
+            transaction.settle()
         return group[looked:]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import time
 from collections.abc import Collection
 from typing import Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from longshore.store.dialect import Hot
 from longshore.store.errors import UnfitDatabaseError
+from longshore.store.pipeline import Pipeline
 from longshore.store.relay import NotifyRelay, payloads
 from longshore.store.wakeup import Topic, Wakeup
 
@@ -36,6 +35,12 @@ _CONNECTING: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # the driver does not count it among the first
+    PoolTimeoutError,
+)
 #: How long a commit that got no answer is asked after, seconds.
 _ASK_FOR = 15.0
 _ASK_EVERY = 0.2
@@ -44,13 +49,13 @@ _ASK_EVERY = 0.2
 class PostgreSQL:
     """See `dialect.Dialect`.
 
-    Transactions are begun by us and not by the driver, so that one message begins a transaction and takes its lock.
+    Transactions are begun and ended by us and not by the driver, so that what begins one, and takes its lock, travels
+    with its first statement, and its commit with the last.
     """
 
     is_remote = True
     opening = "SELECT version_num, pg_current_xact_id()::text FROM alembic_version"
     view = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    next_mark: tuple[str, ...] = ("RELEASE SAVEPOINT one; SAVEPOINT one",)
 
     def __init__(self, url: URL) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
@@ -58,39 +63,66 @@ class PostgreSQL:
         self._name = secrets.token_hex(4)
 
     def writing(self) -> Engine:
-        return self._engine(f"BEGIN; SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
+        return self._engine("BEGIN", f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
 
     def reading(self) -> Engine:
         return self._engine(self.view, connections=16)
 
-    def _engine(self, begin: str, *, connections: int) -> Engine:
+    def _engine(self, *begin: str, connections: int) -> Engine:
         engine = create_engine(
             self._url,
             pool_size=connections,
             max_overflow=2,
             pool_timeout=10,
-            connect_args={"autocommit": True, "application_name": "longshore", **_CONNECTING},
+            # The driver would deallocate what it prepares together with all of ours.
+            connect_args={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "application_name": "longshore",
+                **_CONNECTING,
+            },
         )
 
         @event.listens_for(engine, "connect")
-        def configure(connection: Any, _record: Any) -> None:
+        def configure(connection: Any, record: Any) -> None:
             connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()))
+            record.info[Pipeline] = Pipeline(connection)
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
-            driver: Any = connection.connection.driver_connection
-            if driver.info.transaction_status == TransactionStatus.IDLE:  # not begun by `Transaction.hot`
-                driver.execute(begin)
+            pipeline = self.cursor(connection)
+            if pipeline.is_idle:  # not begun by `Transaction.hot`
+                for statement in begin:
+                    pipeline.execute(statement)
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def keep_order(connection: Connection, *_about: Any) -> None:
+            self.settle(self.cursor(connection))
+
+        @event.listens_for(engine, "commit")
+        def commit(connection: Connection) -> None:
+            # With what still waits; the driver finds nothing left to commit.
+            pipeline = self.cursor(connection)
+            pipeline.execute("COMMIT")
+            pipeline.settle()
+
+        @event.listens_for(engine, "rollback")
+        def forget(connection: Connection) -> None:
+            if not connection.invalidated:
+                self.cursor(connection).drop()
 
         return engine
 
-    def cursor(self, connection: Connection) -> Any:
-        driver: Any = connection.connection.driver_connection
-        return _MarkedCursor(driver)
+    def cursor(self, connection: Connection) -> Pipeline:
+        pipeline: Pipeline = connection.info[Pipeline]
+        return pipeline
+
+    def settle(self, cursor: Pipeline) -> None:
+        cursor.settle()
 
     def is_away(self, error: BaseException) -> bool:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeoutError))
+        return isinstance(cause, _AWAY)
 
     def was_committed(self, writing: Engine, receipt: str) -> bool:
         until = time.monotonic() + _ASK_FOR
@@ -98,8 +130,8 @@ class PostgreSQL:
             try:
                 # Begun under the writers' lock: whatever the transaction came to, it is over.
                 with writing.connect() as connection, connection.begin():
-                    cursor = self.cursor(connection).execute("SELECT pg_xact_status(?::xid8)", (receipt,))
-                    return bool(cursor.fetchone()[0] == "committed")
+                    told = self.cursor(connection).execute("SELECT pg_xact_status(?::xid8)", (receipt,)).fetchall()
+                    return told == [("committed",)]
             except Exception as error:
                 if not self.is_away(error) or time.monotonic() > until:
                     raise
@@ -136,17 +168,3 @@ class PostgreSQL:
             by_table.setdefault(table, []).append(f'ALTER COLUMN "{column}" TYPE text COLLATE "C"')
         for table, changes in by_table.items():
             connection.exec_driver_sql(f'ALTER TABLE "{table}" {", ".join(changes)}')
-
-
-class _MarkedCursor(psycopg.Cursor[Any]):
-    """A cursor that takes the store's `?` marks."""
-
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        # Without parameters the driver leaves the text as it is, percent signs and all.
-        return super().execute(_marked(query), params, **options) if params else super().execute(query, **options)
-
-
-@functools.lru_cache(maxsize=512)
-def _marked(sql: str) -> bytes:
-    """The same with the driver's marks; our statements hold no other question marks."""
-    return sql.replace("%", "%%").replace("?", "%s").encode()

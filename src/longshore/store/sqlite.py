@@ -27,7 +27,6 @@ class SQLite:
     is_remote = False
     opening = "SELECT version_num, NULL FROM alembic_version"
     view = "BEGIN"
-    next_mark: tuple[str, ...] = ("RELEASE SAVEPOINT one", "SAVEPOINT one")
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -66,7 +65,10 @@ class SQLite:
         return engine
 
     def cursor(self, connection: Connection) -> Any:
-        return connection.connection.cursor()
+        return connection.connection.driver_connection  # its `execute` gives each statement a cursor of its own
+
+    def settle(self, cursor: Any) -> None:
+        """Every statement is carried out at once."""
 
     def is_away(self, _error: BaseException) -> bool:
         return False

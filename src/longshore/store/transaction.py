@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable
 
+from longshore.store.dialect import Dialect
 from longshore.store.wakeup import Topic
 
 T = TypeVar("T")
@@ -15,16 +16,16 @@ T = TypeVar("T")
 class Transaction:
     """One unit of work: all of it is committed, or none."""
 
-    __slots__ = ("_cursor", "_open_cursor", "connection", "hints", "last")
+    __slots__ = ("_cursor", "_dialect", "connection", "hints", "last")
 
-    def __init__(self, connection: Connection, open_cursor: Callable[[Connection], Any]) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect) -> None:
         #: For SQLAlchemy Core.
         self.connection = connection
         #: Topics to tell once this is committed.
         self.hints: list[Topic] = []
         #: What is left to do right before the commit.
         self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
-        self._open_cursor = open_cursor
+        self._dialect = dialect
         self._cursor: Any = None
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[*tuple[Any, ...]]:
@@ -34,12 +35,17 @@ class Transaction:
     def hot(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
         """Run SQL text with `?` marks through the driver, for the few statements that every host pays for.
 
-        Returns the driver's cursor. Core's building and running of a statement costs some 90 µs; this, a few.
+        Returns the driver's cursor. Core's building and running of a statement costs some 90 µs; this, a few. What
+        nobody asks the outcome of may be carried out, and fail, only with what follows it (`settle`).
         """
         if self._cursor is None:
-            self._cursor = self._open_cursor(self.connection)
-        self._cursor.execute(sql, parameters)
-        return self._cursor
+            self._cursor = self._dialect.cursor(self.connection)
+        return self._cursor.execute(sql, parameters)
+
+    def settle(self) -> None:
+        """Have everything so far carried out, and raise what of it failed."""
+        if self._cursor is not None:
+            self._dialect.settle(self._cursor)
 
     def tell(self, topic: Topic) -> None:
         """Hint at this topic after the commit."""

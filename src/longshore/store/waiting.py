@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,18 +14,19 @@ from longshore.store.transaction import Transaction
 class Marks:
     """Savepoints, one for each work of a transaction of several: what fails is undone, and nothing else is."""
 
-    def __init__(self, transaction: Transaction, following: Sequence[str]) -> None:
-        """`following` are the statements that end the last one and set the next."""
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._next: Sequence[str] = ("SAVEPOINT one",)
-        self._following = following
+        self._is_set = False
 
     def set(self) -> None:
-        for statement in self._next:
-            self._transaction.hot(statement)
-        self._next = self._following
+        if self._is_set:
+            self._transaction.hot("RELEASE SAVEPOINT one")
+        self._transaction.hot("SAVEPOINT one")
+        self._is_set = True
 
     def undo(self) -> None:
+        with contextlib.suppress(Exception):
+            self._transaction.settle()  # what the work has begun may fail as well, and is undone all the same
         self._transaction.hot("ROLLBACK TO SAVEPOINT one")
 
 
@@ -51,6 +52,8 @@ class Waiting:
             marks.set()
         try:
             self.result = self.work(transaction)
+            if marks is not None:
+                transaction.settle()  # a failure is to be this work's own
         except Exception as error:
             self.error = error
             if marks is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, insert
 from longshore.domain.ids import Scope
 from longshore.domain.revision import identity
 from longshore.store import deployment_groups, deployments, tables
-from longshore.store.database import Store, Transaction, sqlite_url
+from longshore.store.database import Store, Transaction, dialect_of, sqlite_url
 from longshore.store.wakeup import Wakeup
 from tests.contract.wire.plane import Plane, plane
 
@@ -237,7 +237,7 @@ def test_a_page_of_deployments_is_read_by_an_index(
     try:
         store.read(
             lambda tx: deployments.page(
-                Explaining(tx.connection, lambda connection: connection.connection.cursor()),
+                Explaining(tx.connection, dialect_of("sqlite:///")),
                 HERE,
                 group_id=group_id,
                 statuses=statuses,

@@ -58,7 +58,7 @@ def test_a_page_of_100_000_deployments_is_read_by_an_index_on_postgresql(
 
     found = many.read(
         lambda tx: deployments.page(
-            Explaining(tx.connection, dialect_of("postgresql:///").cursor),
+            Explaining(tx.connection, dialect_of("postgresql:///")),
             HERE,
             group_id=group_id,
             statuses=statuses,
