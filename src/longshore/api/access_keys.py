@@ -50,7 +50,11 @@ def delete_access_key(call: Call, asked: dict[str, Any]) -> Any:
     key = access_keys.find(call.tx, asked["accessKeyId"])
     is_lasting = key is not None and key.expiration is None
     if key is None or not is_lasting or key.account != call.scope.account or key.kind != "user":
-        raise AwsError("KeyDoesNotExistException", f"No user of this account holds the key {asked['accessKeyId']}.")
+        raise AwsError(
+            "KeyDoesNotExistException",
+            f"No user of this account holds the key {asked['accessKeyId']}. longshore keys list shows those that are"
+            " held.",
+        )
     access_keys.remove(call.tx, key)
 
 

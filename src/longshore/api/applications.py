@@ -59,7 +59,8 @@ def batch_get_applications(call: Call, asked: BatchGetApplicationsInputTypeDef) 
     if len(names) > call.limits.batch_applications:
         raise AwsError(
             "BatchLimitExceededException",
-            f"{len(names)} applications were asked for; the most at once is {call.limits.batch_applications}.",
+            f"{len(names)} applications were asked for; the most at once is {call.limits.batch_applications}. Ask in"
+            " several calls.",
         )
     found = applications.several(call.tx, call.scope, names)
     for name in names:

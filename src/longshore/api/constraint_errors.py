@@ -12,19 +12,18 @@ from typing import Final
 
 from botocore.model import OperationModel
 
+from longshore.api.limits import Limits
 from longshore.wire.constraints import Overlay, Violation, describe
 from longshore.wire.service import AwsError
 
 _NAME: Final = {"min": 1, "max": 100, "pattern": "[A-Za-z0-9+=,.@_-]*"}
 _DAYS_2: Final = 48 * 60
 
-#: What CodeDeploy documents and its model leaves out.
-OVERLAY: Final[Overlay] = {
+#: What CodeDeploy documents and its model leaves out, but for `lengths`.
+_FIXED: Final[Overlay] = {
     # Ids and names. An on-premises name that began with "i-" could be taken for an EC2 instance.
     "DeploymentId": {"min": 1, "pattern": "d-[A-Z0-9]{9}"},
-    "InstanceId": {"min": 1, "max": 1011},
     "InstanceName": _NAME | {"pattern": "(?!i-)[A-Za-z0-9+=,.@_-]*"},
-    "TargetId": {"min": 1, "max": 1011},
     "GitHubAccountTokenName": {"min": 1, "max": 100},
     "Role": {"min": 1},
     "AutoScalingGroupName": {"min": 1, "max": 255},
@@ -34,12 +33,7 @@ OVERLAY: Final[Overlay] = {
         "min": 1,
         "pattern": r"arn:aws:sts::[0-9]{12}:assumed-role/[A-Za-z0-9+=,.@_-]+/[A-Za-z0-9+=,.@_-]+",
     },
-    "Arn": {"pattern": "arn:[^:]+:[^:]+:[^:]*:[^:]*:.+"},
     # Texts.
-    "Description": {"max": 256},
-    "Key": {"max": 128},
-    "Value": {"max": 256},
-    "AlarmName": {"min": 1, "max": 255},
     "TriggerName": {"min": 1},
     "TriggerTargetArn": {"min": 1},
     "Tag.Key": {"min": 1},
@@ -76,6 +70,25 @@ OVERLAY: Final[Overlay] = {
     "SkipWaitTimeForInstanceTerminationInput": {"required": ["deploymentId"]},
     "UpdateApplicationInput": {"required": ["applicationName", "newApplicationName"]},
 }
+
+
+def overlay(limits: Limits) -> Overlay:
+    """What CodeDeploy documents and its model leaves out."""
+    return {**_FIXED, **lengths(limits)}
+
+
+def lengths(limits: Limits) -> Overlay:
+    """How long texts may be, by their shapes; our own service has some of the same."""
+    return {
+        "AlarmName": {"min": 1, "max": limits.alarm_name_length},
+        "Arn": {"max": limits.arn_length, "pattern": "arn:[^:]+:[^:]+:[^:]*:[^:]*:.+"},
+        "Description": {"max": limits.description_length},
+        "InstanceId": {"min": 1, "max": limits.arn_length},
+        "Key": {"max": limits.tag_key_length},
+        "TargetId": {"min": 1, "max": limits.arn_length},
+        "Value": {"max": limits.tag_value_length},
+    }
+
 
 #: Member of an input → what its absence is. "Exception" is left off, here and below.
 _ABSENT: Final[Mapping[str, str]] = {
@@ -196,8 +209,8 @@ def explain(operation: OperationModel, violation: Violation) -> AwsError:
     listed = {shape.name for shape in operation.error_shapes}
     for name in (*_candidates(violation), "InvalidInput"):
         if (code := f"{name}Exception") in listed:
-            return AwsError(code, _sentence(violation))
-    return AwsError("ValidationException", _sentence(violation))
+            return AwsError(code, _sentence(operation, violation))
+    return AwsError("ValidationException", _sentence(operation, violation))
 
 
 def _candidates(violation: Violation) -> tuple[str, ...]:
@@ -209,13 +222,21 @@ def _candidates(violation: Violation) -> tuple[str, ...]:
     return invalid
 
 
-def _sentence(violation: Violation) -> str:
+def _sentence(operation: OperationModel, violation: Violation) -> str:
     member = _in_words(violation.member) if len(violation.path) == 1 else violation.where
-    if violation.is_absence:
+    if violation.is_absence and _must_be_there(operation, violation.member):
         return f"{member} is required."
+    if violation.is_absence:
+        return f"{member} must not be empty: give a value, or leave it out."
     if violation.kind == "pattern" and violation.shape in _ALLOWED:
         return f"{member} {violation.value} is not valid: {_ALLOWED[violation.shape]}."
     return describe(violation)
+
+
+def _must_be_there(operation: OperationModel, member: str) -> bool:
+    shape = operation.input_shape
+    assert shape is not None  # what is broken is in it
+    return member in {*shape.required_members, *_FIXED.get(shape.name, {}).get("required", ())}
 
 
 def _in_words(member: str) -> str:

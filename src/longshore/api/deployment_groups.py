@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 
 @writes("CreateDeploymentGroup")
 def create_deployment_group(call: Call, asked: CreateDeploymentGroupInputTypeDef) -> CreateDeploymentGroupOutputTypeDef:
+    name, role = asked["deploymentGroupName"], asked["serviceRoleArn"]
+    check_role(role)
+    tags = tags_to_add(asked.get("tags", ()), call.limits)
     application = existing_application(call, asked["applicationName"])
     platform = application.compute_platform
-    name, role = asked["deploymentGroupName"], asked["serviceRoleArn"]
     config_name = asked.get("deploymentConfigName", DEFAULT_CONFIG[platform])
-    check_role(role)
     document = changed_document({}, asked, platform, call.limits)
-    tags = tags_to_add(asked.get("tags", ()), call.limits)
     _check_is_free(call, application, name)
     _check_config(call, config_name, platform)
     _check_ecs_service_is_free(call, document, None)
@@ -102,7 +102,8 @@ def batch_get_deployment_groups(
     if len(names) > call.limits.batch_groups:
         raise AwsError(
             "BatchLimitExceededException",
-            f"{len(names)} deployment groups were asked for; the most at once is {call.limits.batch_groups}.",
+            f"{len(names)} deployment groups were asked for; the most at once is {call.limits.batch_groups}. Ask in"
+            " several calls.",
         )
     found = deployment_groups.several(call.tx, application.id, names)
     last = deployment_groups.last_deployments(call.tx, found.values())
@@ -134,12 +135,13 @@ def list_deployment_groups(call: Call, asked: ListDeploymentGroupsInputTypeDef) 
 @writes("UpdateDeploymentGroup")
 def update_deployment_group(call: Call, asked: UpdateDeploymentGroupInputTypeDef) -> UpdateDeploymentGroupOutputTypeDef:
     """Change a group: an absent member stays, a present one replaces, an empty one clears (S7.19)."""
+    if "serviceRoleArn" in asked:
+        check_role(asked["serviceRoleArn"])
     application = existing_application(call, asked["applicationName"])
     group = existing_group(call, application, asked["currentDeploymentGroupName"])
     name = asked.get("newDeploymentGroupName", group.name)
     config_name = asked.get("deploymentConfigName", group.deployment_config_name)
     role = asked.get("serviceRoleArn", group.service_role_arn)
-    check_role(role)
     document = changed_document(group.document, asked, application.compute_platform, call.limits)
     if name != group.name:
         _check_is_free(call, application, name)
@@ -182,7 +184,7 @@ def _check_config(call: Call, name: str, platform: ComputePlatform) -> None:
         raise AwsError(
             "InvalidDeploymentConfigNameException",
             f"The compute platform of deployment config {name} is {config.platform}, which does not match the"
-            f" application's, {platform}.",
+            f" application's, {platform}. Name a config for {platform}.",
         )
 
 
@@ -195,7 +197,7 @@ def _check_ecs_service_is_free(call: Call, document: Mapping[str, Any], group: D
             raise AwsError(
                 "ECSServiceMappingLimitExceededException",
                 f"The ECS service {service} of cluster {cluster} belongs to the deployment group {other.name}; a"
-                " service has one group.",
+                " service has one group. Use that one, or take the service out of it first.",
             )
 
 

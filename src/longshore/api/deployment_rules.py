@@ -116,7 +116,10 @@ def check_is_supported(platform: ComputePlatform) -> None:
     """Say no to what is right and would be silently left out: what this server cannot carry out yet."""
 
     def refuse(what: str) -> AwsError:
-        return AwsError("OperationNotSupportedException", f"{what} is not supported yet by this server.")
+        return AwsError(
+            "OperationNotSupportedException",
+            f"{what} is not supported yet by this server; docs/compatibility.md says what is.",
+        )
 
     if platform is not ComputePlatform.SERVER:
         raise refuse(f"A deployment on {platform}")

@@ -58,7 +58,7 @@ def batch_get_deployment_targets(call: Call, asked: t.BatchGetDeploymentTargetsI
     if len(ids) > call.limits.batch:
         raise AwsError(
             "DeploymentTargetListSizeExceededException",
-            f"{len(ids)} targets were asked for; one call takes {call.limits.batch}.",
+            f"{len(ids)} targets were asked for; one call takes {call.limits.batch}. Ask in several calls.",
         )
     return {"deploymentTargets": [_target(row) for row in _found(call, deployment, ids)]}
 
@@ -79,7 +79,9 @@ def get_deployment_instance(call: Call, asked: t.GetDeploymentInstanceInputTypeD
     name = _name(asked["instanceId"])
     rows = targets.find(call.tx, deployment.id, [name])
     if not rows:
-        raise AwsError("InstanceDoesNotExistException", f"{name} is no instance of {deployment.id}.")
+        raise AwsError(
+            "InstanceDoesNotExistException", f"{name} is no instance of {deployment.id}. {_shown_by(deployment)}"
+        )
     return {"instanceSummary": _summary(rows[0])}
 
 
@@ -92,7 +94,8 @@ def batch_get_deployment_instances(call: Call, asked: t.BatchGetDeploymentInstan
         raise AwsError("InstanceIdRequiredException", "At least one instance id is required.")
     if len(names) > call.limits.batch:
         raise AwsError(
-            "BatchLimitExceededException", f"{len(names)} instances were asked for; one call takes {call.limits.batch}."
+            "BatchLimitExceededException",
+            f"{len(names)} instances were asked for; one call takes {call.limits.batch}. Ask in several calls.",
         )
     rows = targets.find(call.tx, deployment.id, names)
     unknown = sorted(set(names) - {row.target_id for row in rows})
@@ -109,7 +112,8 @@ def _started(call: Call, deployment_id: str | None) -> Deployment:
     deployment = existing_deployment(call, deployment_id)
     if deployment.status is DeploymentStatus.CREATED or deployment.phase is Phase.PROVISION:
         raise AwsError(
-            "DeploymentNotStartedException", f"{deployment.id} has not started: its instances are not known yet."
+            "DeploymentNotStartedException",
+            f"{deployment.id} has not started: its instances are not known yet. Ask again in a moment.",
         )
     return deployment
 
@@ -119,9 +123,14 @@ def _found(call: Call, deployment: Deployment, ids: Sequence[str]) -> list[Targe
     rows = targets.find(call.tx, deployment.id, names)
     if unknown := sorted(set(names) - {row.target_id for row in rows}):
         raise AwsError(
-            "DeploymentTargetDoesNotExistException", f"Not targets of {deployment.id}: {', '.join(unknown)}."
+            "DeploymentTargetDoesNotExistException",
+            f"Not targets of {deployment.id}: {', '.join(unknown)}. {_shown_by(deployment)}",
         )
     return rows
+
+
+def _shown_by(deployment: Deployment) -> str:
+    return f"aws deploy list-deployment-targets --deployment-id {deployment.id} shows those that it has."
 
 
 def _page(

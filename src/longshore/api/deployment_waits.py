@@ -28,7 +28,8 @@ def continue_deployment(call: Call, asked: t.ContinueDeploymentInputTypeDef) -> 
     if deployment.status is not DeploymentStatus.READY:
         raise AwsError(
             "DeploymentIsNotInReadyStateException",
-            f"{deployment.id} is {deployment.status}: traffic can be rerouted while a deployment is Ready.",
+            f"{deployment.id} is {deployment.status}: traffic can be rerouted while a deployment is Ready. aws deploy"
+            f" get-deployment --deployment-id {deployment.id} says when it is.",
         )
     deployments.end_wait(call.tx, deployment.id, Wait.READY, call.now)
     return None
@@ -42,7 +43,7 @@ def skip_wait_time_for_instance_termination(
     deployment = existing_deployment(call, asked["deploymentId"])
     _refuse_ended(deployment)
     if deployment.status is DeploymentStatus.CREATED:
-        raise AwsError("DeploymentNotStartedException", f"{deployment.id} has not started.")
+        raise AwsError("DeploymentNotStartedException", f"{deployment.id} has not started. Try again in a moment.")
     if not deployment.is_blue_green:
         raise _in_place(deployment, "terminates no instances")
     if deployment.phase is not Phase.TERMINATION_WAIT:
@@ -57,7 +58,7 @@ def put_lifecycle_event_hook_execution_status(
     deployment = existing_deployment(call, asked["deploymentId"])
     raise AwsError(
         "UnsupportedActionForDeploymentTypeException",
-        f"{deployment.id} runs its hooks on instances, whose agents report them.",
+        f"{deployment.id} runs its hooks on instances, whose agents report them; nothing is to be reported by this.",
     )
 
 

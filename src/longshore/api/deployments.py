@@ -95,12 +95,14 @@ def resolve(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Wanted:
     if config.platform is not platform:
         raise AwsError(
             "InvalidDeploymentConfigNameException",
-            f"{config_name} is for {config.platform}; {application.name} is for {platform}.",
+            f"{config_name} is for {config.platform}; {application.name} is for {platform}. Name a config for"
+            f" {platform}.",
         )
     if config.zonal is not None and group.document["deploymentStyle"].get("deploymentType") == "BLUE_GREEN":
         raise AwsError(
             "InvalidDeploymentConfigNameException",
-            f"{config_name} deploys zone by zone, which is for deployments in place; {group.name} is blue/green.",
+            f"{config_name} deploys zone by zone, which is for deployments in place; {group.name} is blue/green. Name a"
+            " config without zonalConfig.",
         )
     return Wanted(application=application, group=group, location=location, config_name=config_name)
 
@@ -118,7 +120,8 @@ def batch_get_deployments(call: Call, asked: t.BatchGetDeploymentsInputTypeDef) 
         raise AwsError("DeploymentIdRequiredException", "At least one deployment id is required.")
     if len(ids) > call.limits.batch:
         raise AwsError(
-            "BatchLimitExceededException", f"{len(ids)} deployments were asked for; one call takes {call.limits.batch}."
+            "BatchLimitExceededException",
+            f"{len(ids)} deployments were asked for; one call takes {call.limits.batch}. Ask in several calls.",
         )
     return {"deploymentsInfo": [_info(call, one) for one in deployments.find_all(call.tx, call.scope, ids)]}
 
@@ -126,14 +129,15 @@ def batch_get_deployments(call: Call, asked: t.BatchGetDeploymentsInputTypeDef) 
 @reads("ListDeployments", quick=True)
 def list_deployments(call: Call, asked: t.ListDeploymentsInputTypeDef) -> Any:
     """Ids, newest first; a group's, or the whole account's (S12.24)."""
-    group_id = _listed_group(call, asked)
-    if asked.get("externalId"):
-        # External ids are CloudFormation's own; no deployment here has one.
-        return {"deployments": []}
+    group = _listed_group(asked)
     window = asked.get("createTimeRange") or {}
     since, until = _seconds(window.get("start")), _seconds(window.get("end"))
     if since is not None and until is not None and until < since:
-        raise AwsError("InvalidTimeRangeException", "createTimeRange ends before it starts.")
+        raise AwsError("InvalidTimeRangeException", "createTimeRange ends before it starts: exchange start and end.")
+    group_id = None if group is None else existing_group(call, existing_application(call, group[0]), group[1]).id
+    if asked.get("externalId"):
+        # External ids are CloudFormation's own; no deployment here has one.
+        return {"deployments": []}
     statuses = sorted(set(asked.get("includeOnlyStatuses") or ()))
     shown, token = page(
         call,
@@ -162,17 +166,20 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
         return {"status": "Succeeded", "statusMessage": "The deployment has stopped."}
     if deployment.status.is_final:
         raise AwsError(
-            "DeploymentAlreadyCompletedException", f"{deployment.id} has already ended: it {deployment.status}."
+            "DeploymentAlreadyCompletedException",
+            f"{deployment.id} has already ended: it {deployment.status}. To go back to another revision, deploy that.",
         )
     if deployment.phase is Phase.RETIRE:
         # Originals may be gone already: there is no way back (S6.9).
         raise AwsError(
             "UnsupportedActionForDeploymentTypeException",
-            f"{deployment.id} is retiring its original instances and cannot be stopped any more.",
+            f"{deployment.id} is retiring its original instances and cannot be stopped any more. Let it end; to go"
+            " back, deploy the revision before.",
         )
     if deployment_groups.by_id(call.tx, deployment.group_id) is None:
         raise AwsError(
-            "DeploymentGroupDoesNotExistException", f"The deployment group of {deployment.id} has been deleted."
+            "DeploymentGroupDoesNotExistException",
+            f"The deployment group of {deployment.id} has been deleted, and the deployment ends by itself.",
         )
     if "autoRollbackEnabled" in asked:
         configuration = as_stopped(
@@ -326,17 +333,22 @@ def _overview(call: Call, deployment: Deployment) -> dict[str, int]:
     return {name: numbers.get(TargetStatus(name), 0) for name in shown}
 
 
-def _listed_group(call: Call, asked: t.ListDeploymentsInputTypeDef) -> str | None:
+def _listed_group(asked: t.ListDeploymentsInputTypeDef) -> tuple[str, str] | None:
+    """Application and name of the group whose deployments are meant; None for everybody's."""
     application_name, group_name = asked.get("applicationName"), asked.get("deploymentGroupName")
     if application_name is None and group_name is None:
         return None
     if application_name is None:
-        raise AwsError("ApplicationNameRequiredException", "A deployment group is named together with its application.")
+        raise AwsError(
+            "ApplicationNameRequiredException",
+            "A deployment group is named together with its application: add applicationName.",
+        )
     if group_name is None:
         raise AwsError(
-            "DeploymentGroupNameRequiredException", "An application is named together with one of its groups."
+            "DeploymentGroupNameRequiredException",
+            "An application is named together with one of its groups: add deploymentGroupName, or leave both out.",
         )
-    return existing_group(call, existing_application(call, application_name), group_name).id
+    return application_name, group_name
 
 
 def _seconds(moment: Any) -> float | None:

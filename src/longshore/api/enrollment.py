@@ -55,12 +55,16 @@ def _token(call: Call) -> EnrollmentToken:
     if token is None:
         raise AwsError("EnrollmentTokenInvalidException", "EnrollHost is signed with an enrollment token, not a key.")
     if token.scope != call.scope:
-        raise AwsError("EnrollmentTokenInvalidException", f"The token is for the region {token.scope.region}.")
+        raise _useless(f"The token is for the region {token.scope.region}.")
     if token.revoke_time is not None:
-        raise AwsError("EnrollmentTokenInvalidException", f"The token was revoked at {_moment(token.revoke_time)}.")
+        raise _useless(f"The token was revoked at {_moment(token.revoke_time)}.")
     if call.now >= token.expire_time:
-        raise AwsError("EnrollmentTokenInvalidException", f"The token expired at {_moment(token.expire_time)}.")
+        raise _useless(f"The token expired at {_moment(token.expire_time)}.")
     return token
+
+
+def _useless(why: str) -> AwsError:
+    return AwsError("EnrollmentTokenInvalidException", f"{why} Make another: longshore tokens create")
 
 
 def _is_repeated(call: Call, token: EnrollmentToken, name: str, proof: str) -> bool:

@@ -71,7 +71,8 @@ def revoke_enrollment_token(call: Call, asked: dict[str, Any]) -> None:
     if token is None or token.scope != call.scope:
         raise AwsError(
             "EnrollmentTokenDoesNotExistException",
-            f"There is no enrollment token {asked['tokenId']} in {call.scope.region}.",
+            f"There is no enrollment token {asked['tokenId']} in {call.scope.region}. longshore tokens list shows those"
+            " that there are.",
         )
     enrollment_tokens.revoke(call.tx, token.id, call.now)
 

@@ -21,7 +21,8 @@ def existing_application(call: Call, name: str) -> Application:
 def application_missing(call: Call, name: str) -> AwsError:
     return AwsError(
         "ApplicationDoesNotExistException",
-        f"There is no application named {name} for account {call.scope.account} in {call.scope.region}.",
+        f"There is no application named {name} for account {call.scope.account} in {call.scope.region}. aws deploy"
+        " list-applications shows those that there are.",
     )
 
 
@@ -35,7 +36,8 @@ def existing_group(call: Call, application: Application, name: str) -> Deploymen
 def group_missing(application_name: str, name: str) -> AwsError:
     return AwsError(
         "DeploymentGroupDoesNotExistException",
-        f"Application {application_name} has no deployment group named {name}.",
+        f"Application {application_name} has no deployment group named {name}. aws deploy list-deployment-groups"
+        f" --application-name {application_name} shows those that it has.",
     )
 
 
@@ -49,7 +51,8 @@ def existing_config(call: Call, name: str) -> DeploymentConfig:
 def config_missing(call: Call, name: str) -> AwsError:
     return AwsError(
         "DeploymentConfigDoesNotExistException",
-        f"There is no deployment config named {name} for account {call.scope.account} in {call.scope.region}.",
+        f"There is no deployment config named {name} for account {call.scope.account} in {call.scope.region}. aws"
+        " deploy list-deployment-configs shows those that there are.",
     )
 
 
@@ -58,6 +61,7 @@ def existing_deployment(call: Call, deployment_id: str) -> Deployment:
     if found is None:
         raise AwsError(
             "DeploymentDoesNotExistException",
-            f"There is no deployment {deployment_id} for account {call.scope.account} in {call.scope.region}.",
+            f"There is no deployment {deployment_id} for account {call.scope.account} in {call.scope.region}. aws"
+            " deploy list-deployments shows those that there are.",
         )
     return found

@@ -10,8 +10,6 @@ from longshore.api.operations import Call, writes
 from longshore.store import github_tokens
 from longshore.wire.service import AwsError
 
-#: Tokens an account may have in a region (S1.12).
-MAX_TOKENS = 25
 _TOKEN = re.compile(r"[!-~]{8,2048}")
 
 
@@ -22,8 +20,10 @@ def put_github_account_token(call: Call, asked: dict[str, Any]) -> dict[str, Any
     if not _TOKEN.fullmatch(asked["token"]):
         raise AwsError("InvalidInputException", "A token is of 8 to 2048 visible ASCII characters, without spaces.")
     is_new = not github_tokens.exists(call.tx, call.scope, name)
-    if is_new and github_tokens.number(call.tx, call.scope) >= MAX_TOKENS:
-        raise AwsError("LimitExceededException", f"The account has {MAX_TOKENS} tokens already; delete one first.")
+    if is_new and github_tokens.number(call.tx, call.scope) >= call.limits.github_tokens:
+        raise AwsError(
+            "LimitExceededException", f"The account has {call.limits.github_tokens} tokens already; delete one first."
+        )
     using = [existing_application(call, one) for one in asked.get("applicationNames", [])]
     github_tokens.put(call.tx, call.scope, name, asked["token"], now=call.now)
     for application in using:

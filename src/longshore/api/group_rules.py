@@ -61,7 +61,6 @@ DEFAULT_STYLE = {
 _LONGEST_READY_WAIT = {ComputePlatform.SERVER: 2880, ComputePlatform.ECS: 7200}
 _LONGEST_TERMINATION_WAIT = 2880
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+")
-_LONGEST_ALARM_NAME = 255
 _TRIGGER_EVENTS = frozenset(TriggerEvent)
 _ROLLBACK_EVENTS = frozenset(RollbackEvent)
 
@@ -145,9 +144,8 @@ def check_alarms(configuration: Document, limits: Limits) -> None:
     names = [alarm.get("name", "") for alarm in configuration.get("alarms", ())]
     if len(names) > limits.alarms:
         raise AwsError("AlarmsLimitExceededException", f"{len(names)} alarms were named; the most is {limits.alarms}.")
-    for name in names:
-        if not 0 < len(name) <= _LONGEST_ALARM_NAME:
-            raise _refused("InvalidAlarmConfig", f"An alarm's name has 1 to {_LONGEST_ALARM_NAME} characters.")
+    if not all(names):
+        raise _refused("InvalidAlarmConfig", "An alarm has no name.")
     if len(set(names)) < len(names):
         raise _refused("InvalidAlarmConfig", "An alarm is named twice.")
     if configuration.get("enabled") and not names:

@@ -1,4 +1,4 @@
-"""How much of everything an account may have in a region (server.md S1.12–S1.14, S12.0).
+"""How much of everything an account may have in a region (server.md S1.12–S1.15, S12.0).
 
 The numbers are AWS's, but for those of instances: a fleet of one's own is not a shared service.
 """
@@ -32,6 +32,7 @@ class Limits:
     load_balancers: int = 10
     tags_per_instance: int = 10
     tags_per_resource: int = 50
+    github_tokens: int = 25
     #: Names that AddTags/RemoveTagsFromOnPremisesInstances take at once.
     instances_per_call: int = 100
     batch_applications: int = 100
@@ -40,6 +41,12 @@ class Limits:
     batch: int = 25
     #: Entries of one page of a list.
     page: int = 100
+    #: Most characters (S1.15).
+    description_length: int = 256
+    tag_key_length: int = 128
+    tag_value_length: int = 256
+    alarm_name_length: int = 255
+    arn_length: int = 1011
     #: IAM's.
     users: int = 5000
     roles: int = 1000

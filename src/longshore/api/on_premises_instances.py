@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page_of_names
-from longshore.domain.group import MAX_TAG_KEY, MAX_TAG_VALUE, BadTagFilterError, TagSet, tag_filter
+from longshore.api.resource_tags import is_reserved
+from longshore.domain.group import BadTagFilterError, TagSet, tag_filter
 from longshore.store import instances
 from longshore.store.instances import Instance, Tag
 from longshore.wire.service import AwsError
@@ -48,7 +49,8 @@ def register_on_premises_instance(call: Call, asked: RegisterOnPremisesInstanceI
         # Whoever registers a host may deploy to it: another account's is that account's to register.
         raise AwsError(
             "InvalidIamUserArnException" if user else "InvalidIamSessionArnException",
-            f"{arn} is of another account; a host of {call.scope.account} signs as one of its users or sessions.",
+            f"{arn} is of another account; a host signs as a user or session of the account that it is registered in,"
+            f" {call.scope.account}. Give the ARN of one.",
         )
     known = instances.find(call.tx, call.scope, name)
     if known is not None and known.is_registered:
@@ -60,7 +62,8 @@ def register_on_premises_instance(call: Call, asked: RegisterOnPremisesInstanceI
     if other is not None:
         raise AwsError(
             "IamUserArnAlreadyRegisteredException" if user else "IamSessionArnAlreadyRegisteredException",
-            f"{arn} is registered for the on-premises instance {other.name} already.",
+            f"{arn} is registered for the on-premises instance {other.name} already. Give every host its own, or"
+            f" deregister {other.name} first.",
         )
     instances.register(call.tx, call.scope, name=name, iam_user_arn=user, iam_session_arn=session, now=call.now)
 
@@ -79,7 +82,7 @@ def get_on_premises_instance(
     name = asked["instanceName"]
     instance = instances.find(call.tx, call.scope, name)
     if instance is None:
-        raise _not_registered(name)
+        raise _not_registered(call, name)
     return cast("GetOnPremisesInstanceOutputTypeDef", {"instanceInfo": _info(instance)})
 
 
@@ -92,7 +95,8 @@ def batch_get_on_premises_instances(
     if len(names) > call.limits.batch:
         raise AwsError(
             "BatchLimitExceededException",
-            f"{len(names)} on-premises instances were asked for; the most at once is {call.limits.batch}.",
+            f"{len(names)} on-premises instances were asked for; the most at once is {call.limits.batch}. Ask in"
+            " several calls.",
         )
     found = instances.several(call.tx, call.scope, names)
     infos = [_info(found[name]) for name in names if name in found]
@@ -125,6 +129,11 @@ def list_on_premises_instances(
 def add_tags_to_on_premises_instances(call: Call, asked: AddTagsToOnPremisesInstancesInputTypeDef) -> None:
     """Give every instance every tag, or none of them any (S8.4)."""
     tags = _tags(asked["tags"])
+    for key, _ in tags:
+        if is_reserved(key):
+            raise AwsError(
+                "InvalidTagException", f"The tag key {key!r} begins with aws:, which is AWS's. Choose another."
+            )
     targets = _registered(call, asked["instanceNames"])
     for target in targets:
         if len({*target.tags, *tags}) > call.limits.tags_per_instance:
@@ -144,16 +153,7 @@ def remove_tags_from_on_premises_instances(call: Call, asked: RemoveTagsFromOnPr
 
 
 def _tags(asked: Sequence[TagTypeDef]) -> list[Tag]:
-    tags: list[Tag] = []
-    for tag in asked:
-        key, value = tag.get("Key", ""), tag.get("Value", "")
-        if not 0 < len(key) <= MAX_TAG_KEY or len(value) > MAX_TAG_VALUE:
-            raise AwsError(
-                "InvalidTagException",
-                f"A tag needs a Key of 1 to {MAX_TAG_KEY} characters, and its Value has at most {MAX_TAG_VALUE}.",
-            )
-        tags.append((key, value))
-    return tags
+    return [(tag["Key"], tag.get("Value", "")) for tag in asked]
 
 
 def _registered(call: Call, names: Sequence[str]) -> list[Instance]:
@@ -161,12 +161,13 @@ def _registered(call: Call, names: Sequence[str]) -> list[Instance]:
     if len(names) > call.limits.instances_per_call:
         raise AwsError(
             "InstanceLimitExceededException",
-            f"{len(names)} on-premises instances were named; the most at once is {call.limits.instances_per_call}.",
+            f"{len(names)} on-premises instances were named; the most at once is {call.limits.instances_per_call}. Name"
+            " them in several calls.",
         )
     found = instances.several(call.tx, call.scope, names)
     for name in names:
         if name not in found or not found[name].is_registered:
-            raise _not_registered(name)
+            raise _not_registered(call, name)
     return list(found.values())
 
 
@@ -182,8 +183,12 @@ def _any_of(call: Call, filters: Sequence[TagFilterTypeDef]) -> TagSet:
         raise AwsError("InvalidTagFilterException", f"tagFilters: {problem}.") from None
 
 
-def _not_registered(name: str) -> AwsError:
-    return AwsError("InstanceNotRegisteredException", f"No on-premises instance named {name} is registered.")
+def _not_registered(call: Call, name: str) -> AwsError:
+    return AwsError(
+        "InstanceNotRegisteredException",
+        f"No on-premises instance named {name} is registered in {call.scope.region}. aws deploy"
+        " list-on-premises-instances shows those that are.",
+    )
 
 
 def _info(instance: Instance) -> InstanceInfoTypeDef:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from longshore.api.existing import application_missing, config_missing, group_missing
 from longshore.api.limits import Limits
 from longshore.api.operations import Call, reads, writes
-from longshore.domain.group import MAX_TAG_KEY, MAX_TAG_VALUE
 from longshore.store import applications, deployment_configs, deployment_groups, resource_tags
 from longshore.wire.service import AwsError
 
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
 
 @writes("TagResource")
 def tag_resource(call: Call, asked: TagResourceInputTypeDef) -> Mapping[str, Any]:
+    resource = _named(call, asked["ResourceArn"])
     tags = tags_to_add(asked["Tags"], call.limits)
-    resource_id = _existing(call, _named(call, asked["ResourceArn"]))
+    resource_id = _existing(call, resource)
     together = resource_tags.tags_of(call.tx, resource_id) | tags
     if len(together) > call.limits.tags_per_resource:
         raise _too_many(len(together), call.limits)
@@ -50,19 +50,24 @@ def list_tags_for_resource(call: Call, asked: ListTagsForResourceInputTypeDef) -
     return cast("ListTagsForResourceOutputTypeDef", {"Tags": listed})
 
 
+def is_reserved(key: str) -> bool:
+    """Whether nobody but AWS may give a tag this key."""
+    return key[:4].lower() == "aws:"
+
+
 def tags_to_add(asked: Sequence[TagTypeDef], limits: Limits) -> dict[str, str]:
     """Tags for a resource, by key; a tag without a value has an empty one."""
     tags: dict[str, str] = {}
     for tag in asked:
-        key, value = tag.get("Key", ""), tag.get("Value", "")
-        if not 0 < len(key) <= MAX_TAG_KEY or len(value) > MAX_TAG_VALUE:
+        key = tag["Key"]
+        if is_reserved(key):
             raise AwsError(
                 "InvalidTagsToAddException",
-                f"A tag needs a Key of 1 to {MAX_TAG_KEY} characters, and its Value has at most {MAX_TAG_VALUE}.",
+                f"The tag key {key!r} begins with aws:, which is AWS's. Choose another.",
             )
         if key in tags:
             raise AwsError("InvalidTagsToAddException", f"The tag key {key!r} is given twice; a key has one value.")
-        tags[key] = value
+        tags[key] = tag.get("Value", "")
     if len(tags) > limits.tags_per_resource:
         raise _too_many(len(tags), limits)
     return tags

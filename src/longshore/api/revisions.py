@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         RegisterApplicationRevisionInputTypeDef,
     )
 
-MAX_DESCRIPTION = 256
 #: Longest AppSpec that travels in a revision itself, bytes (A17).
 MAX_CONTENT = 256 * 1024
 
@@ -60,11 +59,8 @@ _MAX_KEY = 1024
 def register_application_revision(call: Call, asked: RegisterApplicationRevisionInputTypeDef) -> None:
     """Make a revision known; registering it again refreshes its description."""
     application = existing_application(call, asked["applicationName"])
-    description = asked.get("description")
-    if len(description or "") > MAX_DESCRIPTION:
-        raise AwsError("DescriptionTooLongException", f"The description is longer than {MAX_DESCRIPTION} characters.")
     location = check_location(asked["revision"], application.compute_platform)
-    revisions.register(call.tx, application.id, location, description=description, now=call.now)
+    revisions.register(call.tx, application.id, location, description=asked.get("description"), now=call.now)
 
 
 @reads("GetApplicationRevision")
@@ -78,7 +74,8 @@ def get_application_revision(
         raise AwsError(
             "RevisionDoesNotExistException",
             f"{describe(location)} is not registered with {application.name}. A revision that was registered with a"
-            " version or an eTag is asked for with the same.",
+            " version or an eTag is asked for with the same; aws deploy list-application-revisions --application-name"
+            f" {application.name} shows all.",
         )
     targeting = revisions.groups_targeting(call.tx, application.id, [found.identity])
     return cast(
@@ -100,7 +97,8 @@ def batch_get_application_revisions(
     if len(asked["revisions"]) > call.limits.batch:
         raise AwsError(
             "BatchLimitExceededException",
-            f"{len(asked['revisions'])} revisions were asked for; the most at once is {call.limits.batch}.",
+            f"{len(asked['revisions'])} revisions were asked for; the most at once is {call.limits.batch}. Ask in"
+            " several calls.",
         )
     locations = [check_location(location, application.compute_platform) for location in asked["revisions"]]
     identities = [identity(location) for location in locations]
@@ -222,7 +220,7 @@ def _either(words: Sequence[str]) -> str:
 def _listing(asked: ListApplicationRevisionsInputTypeDef) -> Listing:
     bucket, prefix = asked.get("s3Bucket"), asked.get("s3KeyPrefix")
     if bucket is None and prefix is not None:
-        raise AwsError("BucketNameFilterRequiredException", "s3KeyPrefix narrows s3Bucket, which is missing.")
+        raise AwsError("BucketNameFilterRequiredException", "s3KeyPrefix narrows s3Bucket: add s3Bucket.")
     if bucket is not None and not _BUCKET.fullmatch(bucket):
         raise AwsError("InvalidBucketNameFilterException", f"s3Bucket {bucket[:100]!r} cannot be a bucket's name.")
     if prefix is not None and not 0 < len(prefix.encode()) <= _MAX_KEY:

@@ -48,11 +48,6 @@ class BadTagFilterError(ValueError):
     """A tag filter as the API spells it that says nothing, or contradicts itself."""
 
 
-#: Longest key and value of a tag (S1.15).
-MAX_TAG_KEY = 128
-MAX_TAG_VALUE = 256
-
-
 def tag_filter(asked: Mapping[str, Any]) -> TagFilter:
     """A filter from its `Key`, `Value` and `Type`; a missing type follows from what is given (S7.3).
 
@@ -60,10 +55,6 @@ def tag_filter(asked: Mapping[str, Any]) -> TagFilter:
         BadTagFilterError: what is given does not fit the type, or nothing is.
     """
     key, value = asked.get("Key"), asked.get("Value")
-    if len(key or "") > MAX_TAG_KEY or len(value or "") > MAX_TAG_VALUE:
-        raise BadTagFilterError(
-            f"a tag's key has at most {MAX_TAG_KEY} characters and its value at most {MAX_TAG_VALUE}"
-        )
     match asked.get("Type") or _inferred_type(key, value):
         case "KEY_ONLY" if key and not value:
             return TagFilter(key=key, value=None)

@@ -27,9 +27,9 @@ from longshore.api import (
     revisions,
     sts,
 )
+from longshore.api.iam import instance_profiles, policies, roles, users
 from longshore.api.iam import access_keys as iam_access_keys
 from longshore.api.iam import errors as iam_errors
-from longshore.api.iam import instance_profiles, policies, roles, users
 from longshore.api.limits import Limits
 from longshore.api.operations import changes, handlers
 from longshore.commands.hook_logs import HookLogs
@@ -80,7 +80,7 @@ def codedeploy_service(store: Store, limits: Limits, page_secret: bytes, scaling
         explain=constraint_errors.explain,
         signing_names=frozenset({"codedeploy"}),
         target_prefixes=frozenset({"CodeDeploy_20141006"}),
-        overlay=constraint_errors.OVERLAY,
+        overlay=constraint_errors.overlay(limits),
     )
 
 
@@ -117,8 +117,13 @@ def longshore_service(
         explain=explain_as("InvalidInputException"),
         signing_names=frozenset({"longshore"}),
         target_prefixes=frozenset({"Longshore_20261123"}),
-        # What scripts say is taken whatever they say.
-        overlay={"HookLogText": {"pattern": ""}},
+        overlay={
+            # What scripts say is taken whatever they say.
+            "HookLogText": {"pattern": ""},
+            "HostTagKey": {"min": 1, "max": limits.tag_key_length},
+            "HostTagValue": {"max": limits.tag_value_length},
+            **constraint_errors.lengths(limits),
+        },
     )
 
 

@@ -24,6 +24,7 @@ from longshore.wire.documents import (
     refuse,
 )
 from longshore.wire.protocol import (
+    LOOK_UP,
     MAX_DEPTH,
     Answer,
     Codec,
@@ -34,6 +35,7 @@ from longshore.wire.protocol import (
     in_our_years,
     operation_of,
     time_from_text,
+    unknown_operation,
 )
 from longshore.wire.service import AwsError, Service
 
@@ -60,12 +62,14 @@ class AwsJson(Protocol):
 
     def find(self, asked: str) -> tuple[Service, OperationModel]:
         if not asked:
-            raise AwsError("MissingAction", "The request names no operation: it has no X-Amz-Target header.", 400)
+            raise AwsError(
+                "MissingAction", f"The request names no operation: it has no X-Amz-Target header. {LOOK_UP}", 400
+            )
         prefix, _, name = asked.partition(".")
         service = self._by_prefix.get(prefix)
         operation = operation_of(service, name) if service is not None else None
         if service is None or operation is None:
-            raise AwsError("UnknownOperationException", f"No operation {asked[:200]!r} is known here.", 404)
+            raise unknown_operation(asked)
         return service, operation
 
     def codec(self, service: Service, operation: OperationModel) -> Codec:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from longshore.wire.protocol import (
+    LOOK_UP,
     MAX_DEPTH,
     Answer,
     Codec,
@@ -104,7 +105,8 @@ class AwsQuery(Protocol):
             if operation is not None:
                 return service, operation
         shown = version[:20] or "NO_VERSION_SPECIFIED"
-        raise AwsError("UnknownOperationException", f"Could not find operation {action[:100]} for version {shown}", 400)
+        unknown = f"Could not find operation {action[:100]} for version {shown}. {LOOK_UP}"
+        raise AwsError("UnknownOperationException", unknown, 400)
 
     def codec(self, service: Service, operation: OperationModel) -> Codec:
         decode = self._plans.decoder(service, operation)

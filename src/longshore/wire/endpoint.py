@@ -22,7 +22,7 @@ from longshore.wire.aws_json import AwsJson
 from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
 from longshore.wire.ec2_query import Ec2Query
-from longshore.wire.protocol import Answer, Codec, MalformedError, Protocol, Request
+from longshore.wire.protocol import LOOK_UP, Answer, Codec, MalformedError, Protocol, Request
 from longshore.wire.rpc_v2_cbor import RpcV2Cbor
 from longshore.wire.service import Answered, Authorizer, AwsError, Call, Caller, Handler, Observer, Service
 
@@ -200,7 +200,7 @@ class Endpoint:
         await self._authorize(call, given)
         _check(operation, given)
         if operation.handler is None:
-            raise AwsError("OperationNotSupportedException", f"{call.operation} is not supported yet by this server.")
+            raise AwsError("OperationNotSupportedException", f"{call.operation} is not supported here. {LOOK_UP}")
         if operation.waits:
             output = await _unless_gone(operation.handler(call, given), receive)
         else:

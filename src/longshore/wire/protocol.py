@@ -21,6 +21,9 @@ from longshore.wire.shapes import Plans
 #: How deep a body may nest. The models go about ten deep; Python's own limit depends on how deep its caller is.
 MAX_DEPTH = 64
 
+#: What to do about an operation that is not here: most often a client was pointed here for another service.
+LOOK_UP = "docs/compatibility.md lists what is; other services need an AWS_ENDPOINT_URL_<SERVICE> of their own."
+
 Plan = Callable[[Any], Any]
 
 
@@ -116,6 +119,11 @@ def protocols_of(model: ServiceModel) -> Sequence[str]:
 def operation_of(service: Service, name: str) -> OperationModel | None:
     """The model of a service's operation; None when it has none of this name."""
     return service.model.operation_model(name) if name in service.model.operation_names else None
+
+
+def unknown_operation(asked: str) -> AwsError:
+    """The error of a request for an operation that nothing here serves; `asked` is how the request named it."""
+    return AwsError("UnknownOperationException", f"No operation {asked[:200]!r} is served here. {LOOK_UP}", 404)
 
 
 class PlansByService:

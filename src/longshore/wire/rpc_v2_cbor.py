@@ -34,6 +34,7 @@ from longshore.wire.protocol import (
     Request,
     in_our_years,
     operation_of,
+    unknown_operation,
 )
 from longshore.wire.service import AwsError, Service
 
@@ -72,7 +73,7 @@ class RpcV2Cbor(Protocol):
         service = self._by_prefix.get(named[1]) if named else None
         operation = operation_of(service, named[2]) if named and service is not None else None
         if service is None or operation is None:
-            raise AwsError("UnknownOperationException", f"No operation {asked[:200]!r} is known here.", 404)
+            raise unknown_operation(asked)
         return service, operation
 
     def codec(self, service: Service, operation: OperationModel) -> Codec:

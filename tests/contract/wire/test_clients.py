@@ -20,7 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from longshore import models
-from longshore.api.constraint_errors import OVERLAY, explain
+from longshore.api.constraint_errors import explain, overlay
+from longshore.api.limits import Limits
 from longshore.wire.constraints import explain_as
 from longshore.wire.endpoint import MAX_BODY, Endpoint, Receive, Scope, Send
 from longshore.wire.route import Router
@@ -89,7 +90,7 @@ class Server:
             explain=explain,
             signing_names=frozenset({"codedeploy"}),
             target_prefixes=frozenset({"CodeDeploy_20141006"}),
-            overlay=OVERLAY,
+            overlay=overlay(Limits()),
         )
 
     def _commands(self) -> Service:
@@ -238,7 +239,7 @@ def test_a_malformed_member_is_its_own_exception(
 
 
 def test_an_operation_not_served_yet_says_so(client: Any) -> None:
-    with pytest.raises(ClientError, match="GetDeploymentConfig is not supported yet") as raised:
+    with pytest.raises(ClientError, match="GetDeploymentConfig is not supported here") as raised:
         client.get_deployment_config(deploymentConfigName="a")
     assert raised.value.response["Error"]["Code"] == "OperationNotSupportedException"
 
@@ -358,7 +359,7 @@ def test_an_error_of_the_query_protocol_has_code_and_status_of_the_model(iam: An
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
     with pytest.raises(ClientError, match="ValidationError"):
         iam.get_user(UserName="a b")
-    with pytest.raises(ClientError, match="ListUsers is not supported yet"):
+    with pytest.raises(ClientError, match="ListUsers is not supported here"):
         iam.list_users()
 
 

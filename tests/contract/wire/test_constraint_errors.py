@@ -9,10 +9,12 @@ import pytest
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from longshore import models
-from longshore.api.constraint_errors import OVERLAY, explain
+from longshore.api.constraint_errors import explain, overlay
+from longshore.api.limits import Limits
 from longshore.wire.constraints import Checks, Kind, Violation, first_error
 
 CODEDEPLOY = models.load("codedeploy")
+OVERLAY = overlay(Limits())
 
 #: The few members no exception of the operation is made for. DeleteResourcesByExternalId lists none at all.
 WITHOUT_AN_EXCEPTION: dict[tuple[str, str], str] = {

@@ -11,12 +11,14 @@ import pytest
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from longshore import models
-from longshore.api.constraint_errors import OVERLAY, explain
+from longshore.api.constraint_errors import explain, overlay
+from longshore.api.limits import Limits
 from longshore.wire.constraints import _NO_NUL, Checks, Violation, compiled_pattern
 from tests.contract.wire.plane import Answer, Plane
 from tests.contract.wire.test_constraint_errors import constrained
 
 CODEDEPLOY = models.load("codedeploy")
+OVERLAY = overlay(Limits())
 
 #: Texts that match a pattern, by shape.
 RIGHT = {

@@ -40,10 +40,10 @@ from longshore.api import (
 )
 from longshore.api.limits import Limits
 from longshore.api.operations import handlers
-from longshore.domain.auto_scaling import AutoScalingGroup
+from longshore.domain.auto_scaling import AutoScalingGroup, LifecycleHook
 from longshore.domain.ids import Scope, new_deployment_id
 from longshore.domain.revision import identity
-from longshore.providers.ports import Access
+from longshore.providers.ports import Access, LimitReachedError, TransientError
 from longshore.store import tables
 from longshore.store.database import Store, sqlite_url
 from longshore.store.wakeup import Wakeup
@@ -91,14 +91,25 @@ class Running:
     clock: Clock = field(default_factory=Clock)
 
 
+#: Auto Scaling groups: one that is not there, one that has as many lifecycle hooks as it may, one it says nothing of.
+NO_SUCH, FULL, SILENT = "no-such", "full", "silent"
+
+
 class EveryGroup(ScalingGroups):
-    """Auto Scaling where each group is there that anybody names."""
+    """Auto Scaling where each group is there that anybody names, but for those above."""
 
     def describe(self, access: Access, names: Collection[str]) -> Mapping[str, AutoScalingGroup]:
+        if SILENT in names:
+            raise TransientError("no answer")
         for name in names:
-            if name not in self.groups:
+            if name not in self.groups and name != NO_SUCH:
                 self.make(name)
         return super().describe(access, names)
+
+    def put_hook(self, access: Access, group: str, hook: LifecycleHook) -> None:
+        if group == FULL:
+            raise LimitReachedError("the group has 50 lifecycle hooks")
+        super().put_hook(access, group, hook)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -135,7 +146,7 @@ def _endpoint(model: ServiceModel, store: Store, limits: Limits, clock: Clock) -
         explain=constraint_errors.explain,
         signing_names=frozenset({"codedeploy"}),
         target_prefixes=frozenset({"CodeDeploy_20141006"}),
-        overlay=constraint_errors.OVERLAY,
+        overlay=constraint_errors.overlay(limits),
     )
     return Endpoint([service], _authenticate, _allow, now=lambda: clock.now)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.integration.api.conftest import FULL, NO_SUCH, SILENT
 
 from longshore.store import tables
 
@@ -138,11 +139,14 @@ def test_every_member_is_read_back_and_usable_again(made: Any, info: Any, update
             },
             "InvalidOnPremisesTagCombination",
         ),
-        # Auto Scaling is not there yet, and nothing pretends that it is.
+        # Names are looked at before Auto Scaling is asked; what it says is the last word (S9.10).
         ({"autoScalingGroups": [str(n) for n in range(11)]}, "InvalidAutoScalingGroup"),
         ({"autoScalingGroups": ["web", "web"]}, "InvalidAutoScalingGroup"),
         ({"autoScalingGroups": [""]}, "InvalidAutoScalingGroup"),
         ({"autoScalingGroups": ["a" * 256]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": ["web", NO_SUCH]}, "InvalidAutoScalingGroup"),
+        ({"autoScalingGroups": ["web", FULL]}, "LifecycleHookLimitExceeded"),
+        ({"autoScalingGroups": ["web", SILENT]}, "Throttling"),
         ({"ec2DeploymentOptions": SUSPEND}, "InvalidAutoScalingGroupProcessToSuspend"),
         (
             {
