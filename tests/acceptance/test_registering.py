@@ -134,6 +134,23 @@ def test_a_life_of_a_user_in_the_words_of_the_aws_command_line(shared_plane: Con
     keys = aws("iam", "list-access-keys", "--user-name", "carol")["AccessKeyMetadata"]
     assert [(one["AccessKeyId"], one["Status"]) for one in keys] == [(key["AccessKeyId"], "Active")]
     assert "carol" in [user["UserName"] for user in aws("iam", "list-users")["Users"]]
+    # What tools look for before they delete a user, and what nobody here has.
+    carol = ("--user-name", "carol")
+    for command, member, words in (
+        ("list-groups", "Groups", ()),
+        ("list-groups-for-user", "Groups", carol),
+        ("list-mfa-devices", "MFADevices", carol),
+        ("list-virtual-mfa-devices", "VirtualMFADevices", ()),
+        ("list-ssh-public-keys", "SSHPublicKeys", carol),
+        ("list-signing-certificates", "Certificates", carol),
+        ("list-service-specific-credentials", "ServiceSpecificCredentials", carol),
+        ("list-account-aliases", "AccountAliases", ()),
+    ):
+        assert aws("iam", command, *words)[member] == []
+    for command in ("get-login-profile", "delete-login-profile", "list-groups-for-user"):
+        name = "nobody" if command == "list-groups-for-user" else "carol"
+        absent = shared_plane.run("aws", "iam", command, "--user-name", name, check=False)
+        assert "NoSuchEntity" in absent.stderr, command
 
     blocked = shared_plane.run("aws", "iam", "delete-user", "--user-name", "carol", check=False)
     assert blocked.returncode != 0
@@ -160,6 +177,18 @@ def test_a_role_in_the_words_of_the_aws_command_line(shared_plane: ControlPlane)
     answer = aws("sts", "assume-role", "--role-arn", role["Arn"], "--role-session-name", "ci")
     session: dict[str, Any] = answer["Credentials"]
     keys = (session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
+    for path, names in (
+        ("/", ["AWSCodeDeployFullAccess", "AWSCodeDeployRole"]),
+        ("/service-role/", ["AWSCodeDeployRole"]),
+    ):
+        listed = aws("iam", "list-policies", "--path-prefix", path)["Policies"]
+        assert set(names) <= {policy["PolicyName"] for policy in listed}
+        assert all(policy["Arn"].startswith(f"arn:aws:iam::aws:policy{path}") for policy in listed)
+        for name in names if path == "/" else ():
+            arn = next(policy["Arn"] for policy in listed if policy["PolicyName"] == name)
+            aws("iam", "attach-role-policy", "--role-name", "reader", "--policy-arn", arn)
+        attached = aws("iam", "list-attached-role-policies", "--role-name", "reader", "--path-prefix", path)
+        assert [policy["PolicyName"] for policy in attached["AttachedPolicies"]] == names
     who = shared_plane.client("sts", keys=keys).get_caller_identity()
     assert who["Arn"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/reader/ci"
     assert who["UserId"] == answer["AssumedRoleUser"]["AssumedRoleId"]

@@ -27,7 +27,7 @@ from longshore.api import (
     revisions,
     sts,
 )
-from longshore.api.iam import instance_profiles, policies, roles, users
+from longshore.api.iam import absent, instance_profiles, policies, roles, users
 from longshore.api.iam import access_keys as iam_access_keys
 from longshore.api.iam import errors as iam_errors
 from longshore.api.limits import Limits
@@ -52,7 +52,7 @@ CODEDEPLOY_OPERATIONS = (
     resource_tags,
     connections,
 )
-IAM_OPERATIONS = (users, iam_access_keys, roles, instance_profiles, policies)
+IAM_OPERATIONS = (users, iam_access_keys, roles, instance_profiles, policies, absent)
 STS_OPERATIONS = (sts,)
 LONGSHORE_OPERATIONS = (
     access_keys,

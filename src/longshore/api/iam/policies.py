@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -167,9 +166,12 @@ def list_attached_role_policies(call: Call, asked: dict[str, Any]) -> Any:
 
 
 def _list_attached(call: Call, operation: str, kind: Kind, asked: dict[str, Any]) -> Any:
-    attached = principals.attached(call.tx, _named(call, kind, asked))
-    if asked.get("PathPrefix", "/") != "/":
-        attached = []  # every policy there is has the path "/"
+    prefix = asked.get("PathPrefix", "/")
+    attached = [
+        arn
+        for arn in principals.attached(call.tx, _named(call, kind, asked))
+        if (policy := managed_policy(arn)) is not None and policy.path.startswith(prefix)
+    ]
     arns, more = page_of(call, operation, asked, attached, _itself)
     return {
         "AttachedPolicies": [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in arns],
@@ -202,15 +204,12 @@ def list_policy_versions(_call: Call, asked: dict[str, Any]) -> Any:
 @reads("ListPolicies")
 def list_policies(call: Call, asked: dict[str, Any]) -> Any:
     """The managed policies; there are none of an account's own."""
-    shown = [_shown(call, policy) for policy in MANAGED_POLICIES]
-    wanted: list[Callable[[dict[str, Any]], bool]] = []
-    if asked.get("Scope") == "Local" or asked.get("PathPrefix", "/") != "/":
-        shown = []
-    if asked.get("PolicyUsageFilter") == "PermissionsBoundary":
-        shown = []
+    prefix = asked.get("PathPrefix", "/")
+    rows = [_shown(call, policy) for policy in MANAGED_POLICIES if policy.path.startswith(prefix)]
+    if asked.get("Scope") == "Local" or asked.get("PolicyUsageFilter") == "PermissionsBoundary":
+        rows = []
     if asked.get("OnlyAttached"):
-        wanted.append(lambda policy: policy["AttachmentCount"] > 0)
-    rows = [policy for policy in shown if all(is_wanted(policy) for is_wanted in wanted)]
+        rows = [policy for policy in rows if policy["AttachmentCount"] > 0]
     policies, more = page_of(call, "ListPolicies", asked, rows, lambda policy: str(policy["PolicyName"]))
     return {"Policies": policies, **more}
 

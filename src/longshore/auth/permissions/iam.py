@@ -101,6 +101,17 @@ _IAM: Final[Table] = _table(
         "AttachUserPolicy": _user,
         "DetachUserPolicy": _user,
         "ListAttachedUserPolicies": _user,
+        # What they may have in AWS, and never have here.
+        "ListAccountAliases": everything,
+        "ListGroups": _all("group"),
+        "ListGroupsForUser": _user,
+        "ListMFADevices": _user_or_self,
+        "ListSSHPublicKeys": _user_or_self,
+        "ListServiceSpecificCredentials": _user_or_self,
+        "ListSigningCertificates": _user_or_self,
+        "ListVirtualMFADevices": everything,
+        "GetLoginProfile": _user_or_self,
+        "DeleteLoginProfile": _user_or_self,
         # Roles and their policies.
         "CreateRole": _new("role", "RoleName"),
         "GetRole": _role,
