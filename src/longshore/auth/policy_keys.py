@@ -15,12 +15,12 @@ _FILLED: Final = frozenset(
         *("aws:userid", "aws:username", "aws:tokenissuetime", "aws:multifactorauthpresent"),
         *("aws:requestedregion", "aws:resourceaccount", "aws:tagkeys", "aws:viaawsservice"),
         *("aws:currenttime", "aws:epochtime", "aws:securetransport", "aws:sourceip", "aws:useragent"),
-        *("iam:policyarn", "sts:externalid", "sts:rolesessionname"),
+        *("iam:passedtoservice", "iam:policyarn", "sts:externalid", "sts:rolesessionname"),
         *("s3:prefix", "s3:delimiter", "s3:max-keys", "s3:versionid"),
     }
 )
 #: Known to AWS, and truly in no request here: there is no network of AWS's, no organization, no federation, no MFA; no
-#: service of AWS calls for somebody; no role is passed; an object's access list or encryption cannot be asked for.
+#: service of AWS calls for somebody; an object's access list or encryption cannot be asked for.
 _NEVER_THERE: Final = frozenset(
     {
         *("aws:sourcevpc", "aws:sourcevpce", "aws:sourcevpcarn", "aws:vpcsourceip"),
@@ -30,7 +30,7 @@ _NEVER_THERE: Final = frozenset(
         *("aws:calledvia", "aws:calledviafirst", "aws:calledvialast"),
         *("aws:principalservicename", "aws:principalservicenameslist"),
         *("aws:federatedprovider", "aws:sourceidentity", "aws:multifactorauthage"),
-        *("iam:passedtoservice", "iam:associatedresourcearn", "iam:awsservicename", "iam:permissionsboundary"),
+        *("iam:associatedresourcearn", "iam:awsservicename", "iam:permissionsboundary"),
         *("sts:sourceidentity", "sts:transitivetagkeys", "sts:awsservicename"),
         *("s3:x-amz-acl", "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.acceptance.world import ACCOUNT, ControlPlane, Host, Revision, wait_until
 from tests.contract.members.conversation import Conversation
-from tests.contract.members.groups import FILTER
+from tests.contract.members.groups import BLUE_GREEN, FILTER
 from tests.contract.members.resources import ROLE
 
 APP = {"applicationName": "app-Server"}
@@ -55,6 +55,7 @@ def deployments(talk: Conversation, plane: ControlPlane, host: Host) -> None:
     _refused(talk, good, first)
     _lists(talk, failed)
     _of_seven_hosts(talk, good)
+    _of_two_sides(talk, plane, good)
     _in_batches(talk, host, first, failed)
 
 
@@ -357,6 +358,72 @@ def _of_seven_hosts(talk: Conversation, good: dict[str, Any]) -> None:
     talk.refuses("UnsupportedActionForDeploymentType", "SkipWaitTimeForInstanceTermination", **d)
     talk.call("StopDeployment", **d)
     assert _ended(talk, identifier)["deploymentOverview"] == NO_HOSTS | {"Skipped": 7}
+
+
+def _of_two_sides(talk: Conversation, plane: ControlPlane, good: dict[str, Any]) -> None:
+    """Blue/green, to hosts that nobody runs: there is time to look at them."""
+    vpc = plane.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    plane.client("elbv2").create_target_group(Name="sides", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip")
+    for name, address in (("blue-1", "127.0.0.21"), ("green-1", "127.0.0.22")):
+        arn = f"arn:aws:iam::{ACCOUNT}:user/{name}"
+        talk.call("RegisterOnPremisesInstance", instanceName=name, iamUserArn=arn)
+        tags = [{"Key": "colour", "Value": name[:-2]}, {"Key": "longshore:address", "Value": address}]
+        talk.call("AddTagsToOnPremisesInstances", instanceNames=[name], tags=tags)
+    group = APP | {"deploymentGroupName": "sides"}
+    shared = {
+        "loadBalancerInfo": {"targetGroupInfoList": [{"name": "sides"}]},
+        "blueGreenDeploymentConfiguration": BLUE_GREEN["blueGreenDeploymentConfiguration"],
+        "deploymentStyle": BLUE_GREEN["deploymentStyle"],
+    }
+    members = {"onPremisesTagSet": {"onPremisesTagSetList": _of_colour("blue")}, **shared}
+    talk.call("CreateDeploymentGroup", **group, serviceRoleArn=ROLE, **members)
+    replacements = {"ec2TagSet": {"ec2TagSetList": _of_colour("green")}}
+    made = talk.made("CreateDeployment", **group, revision=good, targetInstances=replacements)
+    identifier = made.answer["deploymentId"]
+    d = {"deploymentId": identifier}
+    wait_until("its turn has come", lambda: _info(talk, identifier)["deploymentOverview"]["InProgress"])
+    told = talk.call("GetDeployment", **d)["deploymentInfo"]
+    made.told_back(told)
+    assert {name: told[name] for name in shared} == shared
+    # Originals are counted once they begin to lose their traffic (S3.24).
+    assert told["deploymentOverview"] == NO_HOSTS | {"InProgress": 1}
+
+    target = talk.call("GetDeploymentTarget", **d, targetId="green-1")["deploymentTarget"]["instanceTarget"]
+    assert target["instanceLabel"] == "Green"
+    traffic = ["BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"]
+    events = [event["lifecycleEventName"] for event in target["lifecycleEvents"]]
+    assert events == [*EVENTS, "ValidateService", *traffic]
+    assert talk.call("GetDeploymentInstance", **d, instanceId="green-1")["instanceSummary"]["instanceType"] == "Green"
+    several = talk.call("BatchGetDeploymentTargets", **d, targetIds=["green-1", "blue-1"])["deploymentTargets"]
+    assert [one["instanceTarget"]["instanceLabel"] for one in several] == ["Green", "Blue"]
+    older = talk.call("BatchGetDeploymentInstances", **d, instanceIds=["blue-1", "green-1"])["instancesSummary"]
+    assert {one["instanceType"] for one in older} == {"Blue", "Green"}
+    for label, name in (("Blue", "blue-1"), ("Green", "green-1")):
+        found = talk.call("ListDeploymentTargets", **d, targetFilters={"ServerInstanceLabel": [label]})
+        assert found["targetIds"] == [name]
+        assert talk.call("ListDeploymentInstances", **d, instanceTypeFilter=[label])["instancesList"] == [name]
+    talk.refuses("DeploymentIsNotInReadyState", "ContinueDeployment", **d)
+    talk.call("StopDeployment", **d)
+    assert _ended(talk, identifier)["status"] == "Stopped"
+
+    others = {"tagFilters": [FILTER], "autoScalingGroups": ["asg"]}
+    made = talk.made("CreateDeployment", **group, revision=good, targetInstances=others)
+    told = _ended(talk, made.answer["deploymentId"])
+    made.told_back(told)
+    assert told["errorInformation"]["code"] == "NO_INSTANCES"
+    # In place, with both kinds of load balancers.
+    changed = APP | {"deploymentGroupName": "changed"}
+    balancers = talk.call("GetDeploymentGroup", **changed)["deploymentGroupInfo"]["loadBalancerInfo"]
+    told = _ended(talk, talk.call("CreateDeployment", **changed, revision=good)["deploymentId"])
+    assert told["loadBalancerInfo"] == balancers
+    assert set(balancers) == {"elbInfoList", "targetGroupInfoList"}
+
+
+def _of_colour(colour: str) -> list[list[dict[str, str]]]:
+    return [
+        [{"Key": "colour", "Value": colour, "Type": "KEY_AND_VALUE"}],
+        [{"Key": "longshore:address", "Type": "KEY_ONLY"}],
+    ]
 
 
 def _in_batches(talk: Conversation, host: Host, first: str, failed: str) -> None:
