@@ -19,7 +19,7 @@ import longshore
 from longshore import models
 from longshore.agent import command_line
 from longshore.api.operations import served
-from longshore.cli.app import app
+from longshore.cli import app as cli
 from longshore.onebox import world as onebox
 from longshore.onebox.services.ec2.ports import ControlPlane, Roles
 from longshore.onebox.services.s3.routes import operation_names
@@ -108,7 +108,7 @@ class Command:
 
 def every_command() -> list[Command]:
     """Each command, those of the agent among them, which parses its words itself."""
-    return [*_of_typer("longshore", typer.main.get_command(app)), *_of_argparse(command_line._parser())]
+    return [*_of_typer("longshore", typer.main.get_command(cli.command_line())), *_of_argparse(command_line._parser())]
 
 
 def _of_typer(name: str, command: Any) -> Iterator[Command]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import typer
 
-#: Everything after the word is the agent's.
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
 
 def agent(context: typer.Context) -> None:
     """Run, enroll and look after the agent of this host: longshore agent --help."""

@@ -15,8 +15,9 @@ from longshore.appspec import MAX_BYTES
 from longshore.appspec.check import Platform, check
 from longshore.appspec.problems import Problem
 from longshore.appspec.server import ServerAppSpec
+from longshore.cli.listing import Listing
 
-app = typer.Typer(no_args_is_help=True, help="AppSpec files: what a revision says should happen to it.")
+app = typer.Typer(cls=Listing, no_args_is_help=True, help="AppSpec files: what a revision says should happen to it.")
 
 #: The names an AppSpec is looked for under, best first.
 NAMES = ("appspec.yml", "appspec.yaml", "appspec.json")

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from longshore.cli.clients import client, explained
+from longshore.cli.listing import Listing
 from longshore.domain.audit import BEGINNING, BrokenChainError, Entry, Head, Outcome, Record, verified
 
 app = typer.Typer(
+    cls=Listing,
     invoke_without_command=True,
     help="Who changed what, and who was refused: one record a call, chained so that none can be altered unseen.",
 )

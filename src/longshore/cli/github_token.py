@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from longshore.cli.clients import client, explained
+from longshore.cli.listing import Listing
 
 app = typer.Typer(
+    cls=Listing,
     no_args_is_help=True,
     help="Tokens of GitHub accounts, by which hosts read private repositories. "
     "List and delete them with aws deploy list-git-hub-account-token-names and delete-git-hub-account-token.",

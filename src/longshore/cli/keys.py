@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from longshore.cli.clients import client, explained, show_json
+from longshore.cli.listing import Listing
 
-app = typer.Typer(no_args_is_help=True, help="Access keys of hosts. A host's key lets it poll and report as itself.")
+app = typer.Typer(
+    cls=Listing, no_args_is_help=True, help="Access keys of hosts. A host's key lets it poll and report as itself."
+)
 
 
 class Output(StrEnum):

@@ -17,7 +17,9 @@ def main() -> None:
 
         sys.exit(run_local(sys.argv[2:]))
     try:
-        from longshore.cli.app import app
+        from longshore.cli.app import command_line
+
+        run_command = command_line(next(iter(sys.argv[1:]), ""))
     except ModuleNotFoundError as missing:
         sys.exit(f"{missing.name} is not installed: this command needs pip install 'longshore[server]'.")
-    app()
+    run_command()

@@ -9,8 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from longshore.cli.clients import client, explained, show_json
+from longshore.cli.listing import Listing
 
-app = typer.Typer(no_args_is_help=True, help="Tokens by which hosts enroll themselves: longshore agent enroll.")
+app = typer.Typer(
+    cls=Listing, no_args_is_help=True, help="Tokens by which hosts enroll themselves: longshore agent enroll."
+)
 
 
 class Output(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from longshore.cli.app import app
+from longshore.cli.app import command_line
 
 TOP = "version: 0.0\nos: linux\n"
 GOOD = TOP + "files:\n  - source: app\n    destination: /opt/app\nhooks:\n  AfterInstall:\n    - location: run.sh\n"
@@ -18,7 +18,7 @@ LAMBDA = "version: 0.0\nResources:\n  - f:\n      Type: AWS::Lambda::Function\n 
 
 
 def told(*words: str | Path) -> dict[str, Any]:
-    done = CliRunner().invoke(app, ["appspec", "check", *map(str, words), "--output", "json"])
+    done = CliRunner().invoke(command_line(), ["appspec", "check", *map(str, words), "--output", "json"])
     found: dict[str, Any] = json.loads(done.stdout)
     assert done.exit_code == (0 if found["deployable"] else 1)
     return found
