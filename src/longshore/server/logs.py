@@ -13,9 +13,15 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import IO, Any
 
-import structlog
-
 from longshore.domain.redaction import without_secrets
+
+# structlog takes Rich along where that is installed, for tracebacks that nobody asks it for here: 6 MB. It finds none
+# while it is loaded, and this module is the first in a server to load it.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # importlib's way to say that there is no such module
+import structlog  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 #: Libraries whose ordinary lines say something of this server; of all others only warnings do. At the level debug
 #: botocore would log every signature it makes.

@@ -128,6 +128,12 @@ def test_a_server_waits_for_who_has_a_new_file_at_hand(tmp_path: Path) -> None:
     other.close()
 
 
+def test_each_file_begins_with_the_step_it_makes() -> None:
+    """By that the steps are known without Alembic."""
+    assert sorted(migrations._known()) == STEPS
+    assert migrations.newest() == STEPS[-1]
+
+
 def test_migrations_make_the_very_tables(database: URL) -> None:
     """The history of steps and the tables in code tell the same."""
 
