@@ -80,13 +80,26 @@ def _metadata(service_name: str) -> dict[str, Any]:
 
 @functools.cache
 def loader() -> Loader:
-    """Where sessions are to find models too: what one of this process has read is nobody's to read again.
-
-    EC2's is 15 MB, and the list of endpoints 8 MB.
-    """
+    """Reads the models, each once."""
     from botocore.loaders import Loader
 
     return Loader(extra_search_paths=[DATA_PATH, _builtin()], include_default_search_paths=False)
+
+
+@functools.cache
+def loader_of_clients() -> Loader:
+    """Where sessions of this process are to find models, each read once for all of them.
+
+    They share what is served here too, for EC2's is 15 MB; but not S3's, which botocore changes as it makes a client.
+    """
+    from botocore.loaders import Loader
+
+    class Sharing(Loader):  # type: ignore[misc]  # botocore's loaders have no types
+        def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+            read = super().load_service_model if service_name == "s3" else loader().load_service_model
+            return read(service_name, type_name, api_version)
+
+    return Sharing(extra_search_paths=[DATA_PATH, _builtin()], include_default_search_paths=False)
 
 
 def _builtin() -> str:

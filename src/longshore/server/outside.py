@@ -7,7 +7,7 @@ import time
 import urllib3
 
 from longshore.commands.envelope import Signer
-from longshore.models import loader
+from longshore.models import loader_of_clients
 from longshore.onebox.services.ec2.ports import ControlPlane
 from longshore.providers.alarms import AlertmanagerAlarms, CloudWatchAlarms, PrometheusAlarms, SeveralAlarms
 from longshore.providers.autoscaling import Ec2AutoScaling
@@ -30,14 +30,14 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 def bundles(settings: Settings, store: Store, local_url: str) -> S3Bundles:
     if settings.s3_endpoint is not None:
         elsewhere = None if settings.s3_endpoint == "aws" else settings.s3_endpoint
-        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None, loader=loader())
+        return S3Bundles(endpoint_url=elsewhere, public_url=elsewhere, keys=None, loader=loader_of_clients())
     return S3Bundles(
         endpoint_url=local_url,
         public_url=settings.public_url or local_url,
         # Our own socket: a certificate made for the public name would not fit the local address.
         verify=False,
         keys=lambda account: _own_key(store, account),
-        loader=loader(),
+        loader=loader_of_clients(),
     )
 
 
@@ -59,12 +59,15 @@ def clients(settings: Settings, store: Store, local_url: str) -> Clients:
         case "onebox":
             # As for bundles: our own socket, and a key that may do what the control plane needs and nothing else.
             return Clients(
-                endpoint_url=local_url, keys=lambda account: _own_key(store, account), verify=False, loader=loader()
+                endpoint_url=local_url,
+                keys=lambda account: _own_key(store, account),
+                verify=False,
+                loader=loader_of_clients(),
             )
         case "aws":
-            return Clients(endpoint_url=None, loader=loader())
+            return Clients(endpoint_url=None, loader=loader_of_clients())
         case url:
-            return Clients(endpoint_url=url, loader=loader())
+            return Clients(endpoint_url=url, loader=loader_of_clients())
 
 
 def members(roles: ServiceRoles) -> AwsMembers:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from longshore.store.database import Store, sqlite_url
+from longshore.store.wakeup import Wakeup
 
 _READS_NOTHING_TWICE = """
 from types import SimpleNamespace
@@ -28,14 +32,52 @@ twice = {path for path in read if read.count(path) > 1 and "sdk-extras" not in p
 assert not twice, twice
 """
 
-_NO_DRIVER = """
+_CHANGES_NO_MODEL_OF_THE_WIRE = """
+import copy
+from types import SimpleNamespace
+from longshore import models
+from longshore.server import outside
+
+services = ("s3", "sts", "elbv2", "autoscaling", "cloudwatch", "sns")
+before = {name: copy.deepcopy(models.loader().load_service_model(name, "service-2")) for name in services}
+clients = outside.clients(SimpleNamespace(aws_endpoint="http://127.0.0.1:9"), None, "")
+session = clients.session()
+session.set_credentials("AKIAEXAMPLE", "example")
+for name in services:
+    client = clients.of_session(session, name, "us-east-1")
+    if name == "s3":
+        client.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+changed = [name for name in services if models.loader().load_service_model(name, "service-2") != before[name]]
+assert not changed, changed
+"""
+
+_LOADS_WHAT_IT_NEEDS = """
 import sys
+from longshore.cli.app import command_line
+command_line("server")
 import longshore.server.main
-assert "psycopg" not in sys.modules
+from longshore.store.database import Store, sqlite_url
+from longshore.store.wakeup import Wakeup
+Store(sqlite_url(sys.argv[1]), Wakeup()).close()
+others = {"alembic", "boto3", "psycopg", "pygments", "rich"} & set(sys.modules)
+assert not others, others
 """
 
 
-@pytest.mark.parametrize("program", [_READS_NOTHING_TWICE, _NO_DRIVER], ids=["models", "driver"])
-def test_nothing_is_read_twice_or_for_nobody(program: str) -> None:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that a server has used before."""
+    path = tmp_path_factory.mktemp("data") / "longshore.db"
+    Store(sqlite_url(path), Wakeup()).close()
+    return path
+
+
+@pytest.mark.parametrize(
+    "program",
+    [_READS_NOTHING_TWICE, _CHANGES_NO_MODEL_OF_THE_WIRE, _LOADS_WHAT_IT_NEEDS],
+    ids=["twice", "changed", "modules"],
+)
+def test_nothing_is_read_twice_or_for_nobody(program: str, database: Path) -> None:
+    words = [sys.executable, "-c", program, str(database)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
