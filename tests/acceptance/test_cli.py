@@ -32,6 +32,9 @@ def test_the_server_does_not_listen_beyond_loopback_by_accident(tmp_path: Path, 
     ("words", "said"),
     [
         (["--listen", "8420"], "HOST:PORT"),
+        (["--listen", "127.0.0.1:65536"], "up to 65535"),
+        (["--region", "Mars 1"], "as in us-east-1"),
+        (["--url", "deploy.example.com"], "https://deploy.example.com"),
         (["--account-id", "12"], "twelve digits"),
         (["--tls-cert", __file__], "--tls-key"),
         (["--limit", "patience=5"], "NAME=NUMBER"),
@@ -48,7 +51,25 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = longshore("server", "--data-dir", tmp_path / "data", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
     assert done.returncode == 1
-    assert "127.0.0.1:0" in done.stderr
+    assert "127.0.0.1:0 takes a free port" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_address_of_another_machine_is_said(tmp_path: Path) -> None:
+    done = longshore("server", "--data-dir", tmp_path / "data", "--listen", "192.0.2.7:8420", "--insecure")
+    assert done.returncode == 1
+    assert "cannot listen on 192.0.2.7:8420" in done.stderr
+    assert "an address of this machine" in done.stderr
+    assert "another server" not in done.stderr
+
+
+def test_a_data_directory_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    done = longshore("server", "--data-dir", tmp_path / "data", "--listen", "127.0.0.1:0")
+    assert done.returncode == 1
+    assert f"cannot keep data in {tmp_path}/data: File exists" in done.stderr
+    assert "listen" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -92,6 +113,10 @@ def test_a_hosts_key_is_made_listed_and_taken_away(shared_plane: ControlPlane) -
     gone = shared_plane.run("longshore", "keys", "delete", key["AccessKeyId"], check=False)
     assert gone.returncode == 1
     assert key["AccessKeyId"] in gone.stderr
+    no_key = shared_plane.run("longshore", "keys", "delete", "AKIA", check=False)
+    assert no_key.returncode == 2
+    assert "accessKeyId" in no_key.stderr
+    assert "Is `longshore server` running" not in no_key.stderr
 
 
 def test_a_user_holds_two_keys_at_most(shared_plane: ControlPlane) -> None:

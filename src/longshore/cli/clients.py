@@ -11,7 +11,7 @@ import boto3
 import botocore.session
 import typer
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ParamValidationError
 
 from longshore import models
 
@@ -33,7 +33,7 @@ def client(service: str, *, endpoint_url: str | None = None, region: str | None 
 
 
 def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a client raises into a sentence and exit code 1."""
+    """Turn what a client raises into a sentence, and exit code 1, or 2 for what no server was asked for."""
 
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
@@ -43,6 +43,9 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             problem = "no credentials found. Use the export lines that `longshore server` prints when it starts."
         except NoRegionError:
             problem = "no region set: export AWS_REGION, as `longshore server` prints it."
+        except ParamValidationError as error:
+            typer.echo(f"longshore: {' '.join(error.kwargs['report'].split())}.", err=True)
+            raise typer.Exit(2) from None
         except ClientError as error:
             problem = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
         except BotoCoreError as error:

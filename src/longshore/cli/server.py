@@ -98,7 +98,7 @@ def server(
     from longshore.api.limits import LimitError, with_changes
     from longshore.onebox.machinery.objects import StoreInUse
     from longshore.server.data_dir import UnfinishedRestoreError
-    from longshore.server.main import serve
+    from longshore.server.main import CannotListenError, serve
     from longshore.server.settings import (
         Settings,
         SettingsError,
@@ -148,16 +148,13 @@ def server(
     except (SettingsError, DatabaseUrlError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(2) from None
-    except (DatabaseError, UnfinishedRestoreError) as error:
+    except (CannotListenError, DatabaseError, UnfinishedRestoreError) as error:
         typer.echo(f"longshore server: {error}", err=True)
         raise typer.Exit(1) from None
     except StoreInUse:
         typer.echo(f"longshore server: another server uses {data_dir}. Stop it, or give another --data-dir.", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        typer.echo(
-            f"longshore server: cannot listen on {listen} or use {data_dir}: {error}. "
-            "Is another server running? Try --listen 127.0.0.1:0 for a free port.",
-            err=True,
-        )
+        where = f" ({error.filename})" if error.filename else ""
+        typer.echo(f"longshore server: cannot keep data in {data_dir}: {error.strerror or error}{where}.", err=True)
         raise typer.Exit(1) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import resource
@@ -34,15 +35,28 @@ _BACKLOG = 2048
 _KEEP_ALIVE = 120
 
 
+class CannotListenError(Exception):
+    """The address cannot be listened on; the message says why and what to do."""
+
+
 def serve(settings: Settings, *, announce: Callable[[Settings, int, Path], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered."""
+    """Serve until SIGTERM or SIGINT; `announce` is called once, when requests are answered.
+
+    Raises:
+        CannotListenError: before anything is touched.
+        OSError: the data directory cannot be used.
+    """
     logs.configure(settings.log_format, settings.log_level)
     if settings.tls_cert:
         # Whoever renews the certificate may say so while this server starts, which must not end it.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     certificate = Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
     _allow_many_connections()
-    listening = _bind(settings)
+    try:
+        listening = _bind(settings)
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise CannotListenError(f"cannot listen on {where}: {error.strerror}.{_remedy(error)}") from None
     port: int = listening.getsockname()[1]
     plane = build(settings, port=port, certificate_sha256=certificate.sha256 if certificate is not None else "")
     if settings.database_url and not settings.s3_endpoint:
@@ -161,6 +175,16 @@ def _bind(settings: Settings) -> socket.socket:
     # From here on a client waits for its answer; it is not turned away while we open the data.
     listening.listen(_BACKLOG)
     return listening
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return " Is another server running? --listen 127.0.0.1:0 takes a free port."
+        case errno.EACCES:
+            return " Ports below 1024 are root's."
+        case _:
+            return " --listen takes an address of this machine."
 
 
 def _spare_the_collector() -> None:

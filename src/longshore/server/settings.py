@@ -78,6 +78,10 @@ class Settings:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9]{12}", self.account_id):
             raise SettingsError(f"An account id has twelve digits, and {self.account_id!r} has not.")
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", self.region):
+            raise SettingsError(f"--region takes the name of one, as in us-east-1, and not {self.region!r}.")
+        if self.public_url is not None and not _is_http(self.public_url):
+            raise SettingsError(f"--url takes one, as in https://deploy.example.com, and not {self.public_url!r}.")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise SettingsError("TLS needs both a certificate and its key: give --tls-cert and --tls-key together.")
         if self.s3_endpoint not in (None, "aws") and not str(self.s3_endpoint).startswith(("http://", "https://")):
@@ -114,8 +118,14 @@ class Settings:
         return "http" if self.tls_cert is None else "https"
 
     def url(self, port: int) -> str:
-        """Where the server is reached from this machine, listening on `port`."""
+        """Where the server is reached from this machine, listening on `port`.
+
+        By name only where its certificate may want that: AWS tools would ask for a bucket at ``bucket.localhost``, and
+        not every machine finds that.
+        """
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # asks, does not bind
+        if host == "localhost" and self.tls_cert is None:
+            host = "127.0.0.1"
         return f"{self.scheme}://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
 
 
@@ -123,7 +133,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     """Split ``HOST:PORT``; raises SettingsError."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise SettingsError(f"--listen takes HOST:PORT, as in 127.0.0.1:8420, and not {text!r}.")
+        raise SettingsError(f"--listen takes HOST:PORT, as in 127.0.0.1:8420, a port up to 65535, and not {text!r}.")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
