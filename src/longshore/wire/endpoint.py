@@ -22,7 +22,7 @@ from longshore.wire.aws_json import AwsJson
 from longshore.wire.aws_query import AwsQuery
 from longshore.wire.constraints import Check, Checks, anything_goes, first_error
 from longshore.wire.ec2_query import Ec2Query
-from longshore.wire.protocol import LOOK_UP, Answer, Codec, MalformedError, Protocol, Request
+from longshore.wire.protocol import LOOK_UP, Answer, Codec, MalformedError, Protocol, Request, signing_name
 from longshore.wire.rpc_v2_cbor import RpcV2Cbor
 from longshore.wire.service import Answered, Authorizer, AwsError, Call, Caller, Handler, Observer, Service
 
@@ -131,6 +131,7 @@ class Endpoint:
             Ec2Query(services),
             AwsQuery(services),
         )
+        self._signing_names = {name for service in services for name in service.signing_names}
         self._checks = {service.model.service_name: Checks(service.overlay) for service in services}
         #: By protocol and what that calls them, made ready as they are first called: most of a model lies idle.
         self._operations: dict[tuple[str, str], _Operation] = {}
@@ -150,6 +151,8 @@ class Endpoint:
             path = scope.get("raw_path") or scope["path"].encode()
             request = Request(scope["method"], path.decode("latin-1"), query, known.headers, await _read(receive))
             asked = protocol.asks_for(request)
+            if not asked:
+                self._require_service(request)
             known.operation = operation = await self._operation(protocol, request.method, asked)
             answer = Answer(200, operation.codec.headers, await self._answer(known, operation, request, receive))
             if operation.model.name in operation.service.unrecorded:
@@ -216,6 +219,13 @@ class Endpoint:
                 await self._observer.refused(answer)
         except Exception:
             log.exception("answer_not_recorded", request_id=answer.request_id, code=answer.code)
+
+    def _require_service(self, request: Request) -> None:
+        """Tell a client that was made for a service of another protocol, and not that its requests lack something."""
+        authorization = request.headers.get("authorization", "").encode("latin-1")
+        name = signing_name(authorization, request.query.encode("latin-1"))
+        if name is not None and name not in self._signing_names:
+            raise AwsError("UnknownOperationException", f"No service that signs as {name[:100]!r} is known here.", 404)
 
     def _protocol(self, headers: Mapping[str, str], query: str) -> Protocol:
         """The protocol of a request; one that is in none is answered in JSON."""

@@ -404,6 +404,13 @@ def test_a_protocol_nobody_here_speaks_is_told_what_is_missing(server: Server) -
     assert (status, json.loads(body)["__type"]) == (400, "MissingAction")
 
 
+def test_a_service_that_is_not_here_is_told_by_its_name(server: Server) -> None:
+    functions = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{server.port}", **CONNECTION)
+    with pytest.raises(ClientError, match="No service that signs as 'lambda' is known here") as refused:
+        functions.list_functions()
+    assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
+
+
 GET_APPLICATION = {"x-amz-target": "CodeDeploy_20141006.GetApplication", "content-type": "application/x-amz-json-1.1"}
 
 
