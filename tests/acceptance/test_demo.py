@@ -137,6 +137,30 @@ def test_what_a_killed_demo_left_is_ended(place: Mapping[str, str]) -> None:
     assert of_demo(place) == []
 
 
+@pytest.mark.timeout(2 * SECONDS)
+def test_where_hosts_cannot_have_views_one_without_is_deployed_to(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can lay down what views take")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    ended = subprocess.run(
+        ["setpriv", "--bounding-set=-sys_admin", BIN / "longshore", "demo"],
+        env=environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    out = ended.stdout
+    assert ended.returncode == 0, out + ended.stderr
+    assert "here they cannot have them" in out
+    assert "as in a container without --privileged" in out
+    assert "✔ the host answers with release 2" in out
+    assert "✔ the broken release 3 failed" in out
+    assert "All as promised" in out
+    assert not re.search(r"\b(0|1) hosts|0 were promised", out)
+    assert of_demo({"TMPDIR": str(tmp_path)}) == []
+
+
 @dataclass(frozen=True)
 class Machine:
     """A machine to throw away, on which the shop may go to /opt/shop."""

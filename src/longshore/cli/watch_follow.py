@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -43,7 +44,11 @@ class Follower:
         if seen.total:
             last = self._last
             is_still = last is not None and last.counts == seen.counts and not seen.counts.get("InProgress")
-            seen = replace(seen, targets=last.targets) if last and is_still else progress(info, self._targets(seen))
+            seen = (
+                replace(seen, targets=last.targets)
+                if last and is_still
+                else _counted(progress(info, self._targets(seen)))
+            )
         self._last = seen
         return seen
 
@@ -81,6 +86,13 @@ class Follower:
         """The first page is enough: it holds more than is shown."""
         filters = {"targetFilters": {"TargetStatus": [status]}} if status else {}
         return list(self._codedeploy.list_deployment_targets(deploymentId=self._id, **filters)["targetIds"])
+
+
+def _counted(seen: Progress) -> Progress:
+    """Counted anew where all targets are looked at: that was a moment after the deployment counted them."""
+    if len(seen.targets) != seen.total:
+        return seen
+    return replace(seen, counts=Counter(target.status for target in seen.targets))
 
 
 class Look(Protocol):

@@ -65,6 +65,20 @@ def test_a_target_that_ended_is_not_asked_for_again() -> None:
     assert {target.id for target in seen.targets} == {"web-1", "web-2"}
 
 
+def test_the_counts_are_those_of_the_targets_that_are_shown() -> None:
+    """The deployment is asked first, and its targets may move before they are."""
+    codedeploy = CodeDeploy({"web-1": "Failed", "web-2": "Pending"})
+    get_deployment = codedeploy.get_deployment
+
+    def then_move(**asked: Any) -> dict[str, Any]:
+        answer = get_deployment(**asked)
+        codedeploy.statuses["web-2"] = "Skipped"
+        return answer
+
+    codedeploy.get_deployment = then_move  # type: ignore[method-assign]
+    assert Follower(codedeploy, "d-1").look().counts == {"Failed": 1, "Skipped": 1}
+
+
 def test_nothing_is_asked_when_nothing_can_have_changed() -> None:
     codedeploy = CodeDeploy(many(5, "Pending"))
     follower = Follower(codedeploy, "d-1")

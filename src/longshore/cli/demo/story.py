@@ -53,6 +53,15 @@ class Story:
         """HalfAtATime: half of the hosts, rounded up, but always one may be worked on."""
         return min(math.ceil(len(self.hosts) / 2), len(self.hosts) - 1)
 
+    @property
+    def _count(self) -> int:
+        return len(self.hosts)
+
+    @property
+    def _is_fleet(self) -> bool:
+        """Whether there are hosts enough for any to be spared."""
+        return self._count > 1
+
     def tell(self) -> bool:
         """All acts; whether every promise was kept."""
         folders = make_revisions(self.directory, self.hosts[0])
@@ -96,34 +105,34 @@ class Story:
         )
 
     def _first_release(self, folder: Path) -> None:
-        self._say(f"Release 1 to {len(self.hosts)} hosts, half of them at a time")
+        self._say(f"Release 1 to {self._count} hosts, half of them at a time" if self._is_fleet else "Release 1")
         ended = self._deploy(1, folder)
         self._promise("release 1 was deployed to every host", self._succeeded(ended))
         for host in self.hosts:
             self.console.print(f"  http://{host.address}/  {host.answer('/') or 'does not answer'}")
-        self._promise(f"all {len(self.hosts)} hosts answer with release 1", self._versions() == ["1"] * len(self.hosts))
+        self._promise_release(1)
 
     def _second_release(self, folder: Path) -> None:
         self._say("Release 2, while customers keep asking every host")
         with self._prober() as prober:
             ended = self._deploy(2, folder, prober)
         self._promise("release 2 was deployed to every host", self._succeeded(ended))
-        self._promise(f"all {len(self.hosts)} hosts answer with release 2", self._versions() == ["2"] * len(self.hosts))
+        self._promise_release(2)
         self._promise_floor("release 2", prober)
 
     def _broken_release(self, folder: Path) -> None:
-        self._say("Release 3, which cannot start: the deployment must stop before it harms more hosts than it may")
+        limit = ": the deployment must stop before it harms more hosts than it may" if self._is_fleet else ""
+        self._say(f"Release 3, which cannot start{limit}")
         with self._prober() as prober:
             ended = self._deploy(3, folder, prober)
         spared, total = self.promised_healthy, len(self.hosts)
         kept_back = (ended.counts.get("Failed", 0), ended.counts.get("Skipped", 0)) == (total - spared, spared)
-        self._promise(
-            f"the broken release 3 stopped after {total - spared} hosts, and {spared} were spared",
-            ended.status == "Failed" and kept_back,
-        )
+        limit = f"stopped after {total - spared} hosts, and {spared} were spared" if self._is_fleet else "failed"
+        self._promise(f"the broken release 3 {limit}", ended.status == "Failed" and kept_back)
         tails = [event.log_tail for target in ended.failed_targets if (event := target.failed_event)]
         self._promise("the failing script's log is on the screen", any(BROKEN_SAYS in tail for tail in tails))
-        self._promise(f"{spared} hosts still answer with release 2", self._versions().count("2") >= spared)
+        if self._is_fleet:
+            self._promise(f"{spared} hosts still answer with release 2", self._versions().count("2") >= spared)
         self._promise_floor("release 3", prober)
 
     def _deploy(self, version: int, folder: Path, prober: Prober | None = None) -> Progress:
@@ -142,7 +151,7 @@ class Story:
         self.console.print(Text.assemble(("$ ", "dim"), (f"longshore watch {self.last_deployment}", "bold cyan")))
         return show(
             self._looks(self.last_deployment),
-            footer=lambda: [self._health(prober)] if prober else [],
+            footer=lambda: [self._health(prober)] if prober and self._is_fleet else [],
             line=lambda text: self.console.print(f"  {text}", markup=False),
         )
 
@@ -197,7 +206,13 @@ class Story:
     def _promise(self, what: str, kept: bool) -> None:
         self.promises.append((what, kept))
 
+    def _promise_release(self, version: int) -> None:
+        who = f"all {self._count} hosts answer" if self._is_fleet else "the host answers"
+        self._promise(f"{who} with release {version}", self._versions() == [str(version)] * self._count)
+
     def _promise_floor(self, release: str, prober: Prober) -> None:
+        if not self._is_fleet:
+            return
         self._promise(
             f"during {release} at least {prober.fewest} of {prober.total} hosts answered at every moment, "
             f"{self.promised_healthy} were promised ({prober.tries} requests)",
@@ -205,7 +220,7 @@ class Story:
         )
 
     def _succeeded(self, ended: Progress) -> bool:
-        return ended.status == "Succeeded" and ended.counts == {"Succeeded": len(self.hosts)}
+        return ended.status == "Succeeded" and ended.counts == {"Succeeded": self._count}
 
     def _say(self, what: str) -> None:
         self.console.print()

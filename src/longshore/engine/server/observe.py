@@ -103,7 +103,8 @@ def first_failure(tx: Transaction, deployment_id: str) -> Failure | None:
     for event in first.target.events:
         if event.status is EventStatus.FAILED and event.diagnostics is not None:
             said = event.diagnostics
-            sentence = f"{first.target_id}, {event.name}: {said.error_code} {said.script_name} {said.message}".strip()
+            script = "" if said.script_name in said.message else f" in {said.script_name}"
+            sentence = f"{first.target_id}, {event.name}: {said.error_code}{script}: {said.message}"
             # What the engine does itself fails for a reason that has a code of its own.
             code = said.message.partition(":")[0] if event.name in ENGINES else ""
             return Failure(sentence, _CODES.get(code))

@@ -284,7 +284,12 @@ def why_not(directory: Path) -> str | None:
         if Path("/opt/trial").exists():
             return f"a trial host in {directory} has no file system view of its own"
     except (HostViewError, subprocess.TimeoutExpired) as error:
-        return f"{error}{'' if os.geteuid() == 0 else ' (you are not root; as root it may work)'}"
+        who = (
+            "root may not here, as in a container without --privileged"
+            if os.geteuid() == 0
+            else ("you are not root; as root it may work")
+        )
+        return f"{error} ({who})"
     finally:
         trial.remove()
     return None
