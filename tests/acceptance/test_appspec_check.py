@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 import zipfile
@@ -90,6 +91,28 @@ def test_a_link_that_leads_outside_and_what_the_finder_adds(revision: Path) -> N
     words = [problem["what"] for problem in told(revision)["problems"]]
     assert any("a symbolic link that leads outside (/etc)" in each for each in words)
     assert any("__MACOSX" in each for each in words)
+
+
+def test_what_is_no_file_and_a_second_appspec(revision: Path) -> None:
+    os.mkfifo(revision / "app" / "pipe")
+    (revision / "appspec.yaml").write_text(GOOD)
+    words = [problem["what"] for problem in told(revision)["problems"]]
+    assert any("holds app/pipe, a device, pipe or socket" in each for each in words)
+    assert any("stands beside appspec.yaml" in each for each in words)
+
+
+def test_what_needs_no_files_is_told_of_an_appspec_alone(tmp_path: Path) -> None:
+    file = tmp_path / "appspec.yml"
+    file.write_text(
+        GOOD.replace("/opt", "opt").replace("AfterInstall", "AfterInstal")
+        + "      timeout: 3000\n"
+        + "  ApplicationStart: [{location: a, timeout: 3000}, {location: b, timeout: 3000}]\n"
+    )
+    assert [(problem["line"], problem["key"], problem["severity"]) for problem in told(file)["problems"]] == [
+        (4, "files[0].destination", "warning"),
+        (8, "hooks.AfterInstal", "warning"),
+        (10, "hooks.ApplicationStart", "warning"),
+    ]
 
 
 def test_an_archive_that_agents_refuse(tmp_path: Path) -> None:

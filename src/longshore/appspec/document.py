@@ -88,7 +88,7 @@ def compose(text: bytes) -> Node | None:
         mark = error.problem_mark or error.context_mark
         raise refusal(
             f"this is not valid YAML: {_said(error)}",
-            _remedy(error),
+            _TABS if mark and _is_tab(source, mark) else _remedy(error),
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
         ) from None
@@ -296,10 +296,11 @@ def _decode(text: bytes) -> str:
         ) from None
 
 
+_TABS = "Indent with spaces; YAML allows no tabs there."
 #: Words in the parser's message → what to do. The messages differ between libyaml and the pure Python parser, so a
 #: message that is not found here gets the general advice.
 _REMEDIES = (
-    (r"'\\t'|\\t|tab", "Indent with spaces; YAML allows no tabs there."),
+    (r"'\\t'|\\t|tab", _TABS),
     (r"mapping values are not allowed", "Quote a value that holds ': ', or correct the indentation."),
     (r"scanning an alias|alias", "Quote a value that begins with a star: '*.txt'."),
     (r"cannot start any token", "Quote a value that begins with @, %, or a backquote."),
@@ -315,6 +316,13 @@ def _said(error: yaml.MarkedYAMLError) -> str:
     if error.context and error.context_mark and error.problem:
         said += f" that begins on line {error.context_mark.line + 1}"
     return said
+
+
+def _is_tab(source: str, mark: Any) -> bool:
+    """Whether a tab is where the parser gave up; libyaml does not say so."""
+    lines = source.splitlines()
+    line: str = lines[mark.line] if mark.line < len(lines) else ""
+    return line.startswith("\t", mark.column)
 
 
 def _remedy(error: yaml.MarkedYAMLError) -> str:

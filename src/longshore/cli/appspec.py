@@ -96,7 +96,13 @@ def _of_text(text: bytes, file: str, platform: Platform | None) -> Report:
     # What bundleType JSON asks of Lambda and ECS; a host takes JSON as the YAML it is.
     is_json = file.lower().endswith(".json") and platform is not Platform.SERVER
     checked = check(text, platform, is_json=is_json)
-    return Report(file=file, platform=checked.platform, problems=checked.problems)
+    problems = list(checked.problems)
+    if isinstance(checked.spec, ServerAppSpec):
+        from longshore.cli import appspec_bundle
+
+        problems += appspec_bundle.without_files(checked.spec)
+        problems.sort(key=lambda problem: problem.line or 0)
+    return Report(file=file, platform=checked.platform, problems=tuple(problems))
 
 
 def _of_archive(path: Path, kind: str, platform: Platform | None, named: str | None, room: Path) -> Report:
@@ -130,7 +136,7 @@ def _of_bundle(root: Path, prefix: str, platform: Platform | None, named: str | 
     checked = check(text, platform, is_json=is_json)
     problems = list(checked.problems)
     if checked.platform is Platform.SERVER:
-        problems += appspec_bundle.about_name(name)
+        problems += appspec_bundle.about_name(name, root)
     if isinstance(checked.spec, ServerAppSpec):
         problems += appspec_bundle.problems(checked.spec, root)
     problems.sort(key=lambda problem: problem.line or 0)

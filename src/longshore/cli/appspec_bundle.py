@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,15 @@ _UNSCRIPTED = ("Start", "DownloadBundle", "Install", "BlockTraffic", "AllowTraff
 _EVENT_SECONDS = 3600
 
 
-def about_name(name: str) -> Iterator[Problem]:
+def about_name(name: str, root: Path) -> Iterator[Problem]:
     """What is to be said of the AppSpec's own name (A32, A33)."""
+    if name == "appspec.yml" and (root / "appspec.yaml").is_file():
+        yield Problem(
+            what="stands beside appspec.yaml, which counts nowhere here; the official agent may install by that one, "
+            "and run the scripts of this",
+            remedy="Remove one of them.",
+            is_warning=True,
+        )
     if name != "appspec.yml":
         yield Problem(
             what=f"the AppSpec is named {name}: `aws deploy push` takes appspec.yml only, and the official agent finds "
@@ -42,6 +50,23 @@ def problems(spec: ServerAppSpec, root: Path) -> Iterator[Problem]:
         yield Problem(
             what=f"cannot be installed: {why}", remedy="", key=f"files[{place}]", line=spec.files[place].line or None
         )
+    yield from without_files(spec)
+    for event, scripts in spec.hooks.items():
+        for place, script in enumerate(scripts):
+            yield from _script(script, root, f"hooks.{event}[{place}]", is_linux=spec.os == "linux")
+    # A mapping that could not be planned leaves its files out; then "applies to nothing" could be untrue.
+    yield from _permissions(spec, rehearsal, tells_unused=not rehearsal.refused)
+    yield from _odd_files(root)
+    if (root / "__MACOSX").exists():
+        yield Problem(
+            what="holds __MACOSX, which the Finder adds and which has failed deployments",
+            remedy="Make the archive with zip(1) or tar(1).",
+            is_warning=True,
+        )
+
+
+def without_files(spec: ServerAppSpec) -> Iterator[Problem]:
+    """What is surely not meant, whatever the files of the revision are."""
     for place, mapping in enumerate(spec.files):
         if spec.os == "linux" and not mapping.destination.startswith("/"):
             yield Problem(
@@ -51,19 +76,6 @@ def problems(spec: ServerAppSpec, root: Path) -> Iterator[Problem]:
                 line=mapping.line or None,
                 is_warning=True,
             )
-    yield from _hooks(spec, root)
-    # A mapping that could not be planned leaves its files out; then "applies to nothing" could be untrue.
-    yield from _permissions(spec, rehearsal, tells_unused=not rehearsal.refused)
-    yield from _links(root)
-    if (root / "__MACOSX").exists():
-        yield Problem(
-            what="holds __MACOSX, which the Finder adds and which has failed deployments",
-            remedy="Make the archive with zip(1) or tar(1).",
-            is_warning=True,
-        )
-
-
-def _hooks(spec: ServerAppSpec, root: Path) -> Iterator[Problem]:
     for event, scripts in spec.hooks.items():
         if not scripts:
             continue
@@ -89,15 +101,19 @@ def _hooks(spec: ServerAppSpec, root: Path) -> Iterator[Problem]:
                 is_warning=True,
             )
         for place, script in enumerate(scripts):
-            yield from _script(script, root, f"hooks.{event}[{place}]", is_linux=spec.os == "linux")
+            if script.runas and spec.os != "linux":
+                yield Problem(
+                    what=f"is {script.runas!r}; Windows has no runas",
+                    remedy="Remove it.",
+                    key=f"hooks.{event}[{place}].runas",
+                    line=script.line or None,
+                )
 
 
 def _script(script: Script, root: Path, key: str, *, is_linux: bool) -> Iterator[Problem]:
-    def problem(what: str, remedy: str, *, part: str = "location", is_warning: bool = False) -> Problem:
-        return Problem(what=what, remedy=remedy, key=f"{key}.{part}", line=script.line or None, is_warning=is_warning)
+    def problem(what: str, remedy: str, *, is_warning: bool = False) -> Problem:
+        return Problem(what=what, remedy=remedy, key=f"{key}.location", line=script.line or None, is_warning=is_warning)
 
-    if script.runas and not is_linux:
-        yield problem(f"is {script.runas!r}; Windows has no runas", "Remove it.", part="runas")
     path = root / script.location.replace("\\", "/" if not is_linux else "\\").lstrip("/")
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         yield problem(f"is {script.location!r}, outside the revision", "Put the script into the bundle.")
@@ -163,8 +179,8 @@ def _permissions(spec: ServerAppSpec, made: install_plan.Rehearsal, *, tells_unu
             )
 
 
-def _links(root: Path) -> Iterator[Problem]:
-    """Links that an agent refuses in an archive; `aws deploy push` would put what they lead to in their place."""
+def _odd_files(root: Path) -> Iterator[Problem]:
+    """What an agent refuses in an archive. What links lead to `aws deploy push` puts in their place."""
     real = os.path.realpath(root)
     for folder, directories, files in os.walk(root):
         for name in (*directories, *files):
@@ -176,5 +192,11 @@ def _links(root: Path) -> Iterator[Problem]:
                     what=f"holds {path.relative_to(root)}, a symbolic link that leads outside ({path.readlink()}); "
                     "agents refuse it in an archive",
                     remedy="Make such a link in a hook.",
+                    is_warning=True,
+                )
+            elif not stat.S_ISREG(mode := path.lstat().st_mode) and not stat.S_ISDIR(mode) and not stat.S_ISLNK(mode):
+                yield Problem(
+                    what=f"holds {path.relative_to(root)}, a device, pipe or socket; agents refuse it in an archive",
+                    remedy="Make it in a hook.",
                     is_warning=True,
                 )

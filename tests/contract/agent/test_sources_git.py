@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def tarball(files: dict[str, str] = FILES, *, commit: str = COMMIT) -> bytes:
             entry.size = len(content)
             entry.mode = 0o755
             archive.addfile(entry, io.BytesIO(content.encode()))
+    return made.getvalue()
+
+
+def zipball(*, commit: str) -> bytes:
+    """The same as a zip, where the commit's id is the comment."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in FILES.items():
+            archive.writestr(f"octo-shop-{commit[:7]}/{name}", content)
+        archive.comment = commit.encode()
     return made.getvalue()
 
 
@@ -101,6 +112,20 @@ def test_what_github_refuses_is_told_with_what_to_do(
     assert (done.status, done.code) == ("Failed", 5)
     assert said in done.message
     assert len(api.asked) == 1, "asking again would not help"
+
+
+def test_a_zipball_is_of_the_commit_that_was_asked_for(plane: ControlPlane, tmp_path: Path, host_of: Hosts) -> None:
+    answers = iter([Answer(200, {}, zipball(commit=commit)) for commit in (COMMIT, "f" * 40)])
+    api = host_of(lambda _: next(answers))
+    github = {"Account": "octo", "Repository": "shop", "CommitId": COMMIT, "BundleType": "zip"}
+    with running(plane, tmp_path, github_api_url=api.url):
+        for name in ("d-ONE", "d-TWO"):
+            plane.deployment(deployment=name, Revision={"RevisionType": "GitHub", "GitHubRevision": github})
+        *_, hook = plane.run_all(*EVENTS)
+        assert hook.status == "Succeeded", hook.message
+        refused = plane.run("DownloadBundle", "d-TWO")
+    assert api.asked[0].path == f"/repos/octo/shop/zipball/{COMMIT}"
+    assert f"GitHub sent commit {'f' * 40}" in refused.message
 
 
 def test_a_github_that_stumbles_or_is_busy_is_asked_again(plane: ControlPlane, tmp_path: Path, host_of: Hosts) -> None:

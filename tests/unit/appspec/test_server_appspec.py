@@ -92,7 +92,10 @@ def test_accepted(text: str) -> None:
             "permissions[0].context.range is 'x', which has 'x' where s and a number belong",
         ),
         ("version: 0.0\nos: windows\npermissions:\n - object: /a\n", "permissions apply to Linux only. Remove them"),
-        (TOP + "hooks:\n\t- tab\n", "line 4: this is not valid YAML: found character that cannot start any token"),
+        (
+            TOP + "hooks:\n\t- tab\n",
+            "Indent with spaces; YAML allows no tabs there",
+        ),
         (
             TOP + "files: *unknown\n",
             "line 3: this is not valid YAML: *unknown refers to an anchor that is not there. Quote",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 import time
 from contextlib import suppress
+from typing import IO, cast
 from urllib.parse import quote
 
+from longshore import tar_stream
 from longshore.agent.errors import BundleError
 from longshore.agent.sources import Fetched, Fetching
 from longshore.agent.sources.transfer import Expected, Refusal, download
@@ -15,6 +18,8 @@ from longshore.agent.specification import Revision
 
 _PART = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,100}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+#: The end of a zip: 22 bytes, of which 18 follow its mark, and a comment of any length of 16 bits.
+_END_OF_ZIP, _BEFORE_COMMENT = 22 + 65535, 18
 _PATH_OF = {"tar": "tarball", "zip": "zipball"}
 
 
@@ -25,7 +30,7 @@ def fetch(asked: Fetching) -> Fetched:
     if len(parts) != 2 or not all(_PART.fullmatch(part) for part in parts):
         raise BundleError(f"{revision.repository!r} is no repository of GitHub; one is named owner/name")
     download(_Archive(revision, asked.config.github_api_url), asked, Expected())
-    if revision.bundle_type == "tar":
+    if _COMMIT_ID.fullmatch(revision.commit):
         _check_commit(asked, revision)
     return Fetched(asked.target, revision.bundle_type)
 
@@ -69,14 +74,25 @@ class _Archive:
 
 
 def _check_commit(asked: Fetching, revision: Revision) -> None:
-    """git writes into an archive which commit it is of."""
-    if not _COMMIT_ID.fullmatch(revision.commit):
-        return
+    """git writes into an archive which commit it is of: a tar's global header, or a zip's comment, is its id."""
     try:
-        with tarfile.open(asked.target, "r:*") as archive:
-            found = archive.pax_headers.get("comment")
+        found = _comment_of_zip(asked) if revision.bundle_type == "zip" else _comment_of_tar(asked)
     except (tarfile.TarError, OSError, EOFError, ValueError):
         # What is wrong with it is told when it is unpacked.
         return
     if found != revision.commit:
         raise BundleError(f"GitHub sent commit {found or '(not named)'} for {revision.repository} at {revision.commit}")
+
+
+def _comment_of_tar(asked: Fetching) -> str | None:
+    with asked.target.open("rb") as raw:
+        stream = cast("IO[bytes]", tar_stream.opened(raw, "tar", entries=1))
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            return archive.pax_headers.get("comment")
+
+
+def _comment_of_zip(asked: Fetching) -> str | None:
+    with asked.target.open("rb") as archive:
+        archive.seek(max(0, archive.seek(0, os.SEEK_END) - _END_OF_ZIP))
+        _, mark, end = archive.read().rpartition(b"PK\5\6")
+    return end[_BEFORE_COMMENT:].decode("ascii", "replace") if mark else None
