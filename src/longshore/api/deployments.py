@@ -19,7 +19,6 @@ from longshore.domain import revision
 from longshore.domain.blue_green import Phase, options_of
 from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
-from longshore.domain.lifecycle import Label
 from longshore.domain.rollback import as_stopped
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
@@ -38,10 +37,6 @@ _KEPT = (
     "overrideAlarmConfiguration",
     "targetInstances",
 )
-
-
-#: Phases of a blue/green deployment in which its originals serve as before.
-_BEFORE_BLOCK = frozenset({Phase.PROVISION, Phase.INSTALL, Phase.READY_WAIT, Phase.REROUTE})
 
 
 @writes("CreateDeployment", quick=True)
@@ -325,10 +320,7 @@ def _waits_for_termination(deployment: Deployment) -> bool:
 
 
 def _overview(call: Call, deployment: Deployment) -> dict[str, int]:
-    if deployment.phase in _BEFORE_BLOCK:
-        # Originals are counted once they begin to lose their traffic (S3.24).
-        return targets.sides(call.tx, deployment.id)[Label.GREEN].overview
-    numbers = targets.counts(call.tx, deployment.id)
+    numbers = targets.overview(call.tx, deployment.id, deployment.phase)
     shown = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
     return {name: numbers.get(TargetStatus(name), 0) for name in shown}
 

@@ -48,6 +48,11 @@ class Phase(StrEnum):
         """Whether some host may serve now that did not when the deployment began, or the other way round."""
         return self not in {Phase.PROVISION, Phase.INSTALL, Phase.READY_WAIT}
 
+    @property
+    def counts_originals(self) -> bool:
+        """Whether originals are part of `deploymentOverview`: from the moment on that they lose traffic (S3.24)."""
+        return self.moves_traffic and self is not Phase.REROUTE
+
 
 class Wait(StrEnum):
     """A wait that ContinueDeployment ends (`deploymentWaitType`)."""

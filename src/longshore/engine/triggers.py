@@ -65,7 +65,7 @@ def tell_start(tx: Transaction, to: Subscribed, deployment: Deployment, now: flo
 def tell_phase(tx: Transaction, to: Subscribed, deployment: Deployment, phase: Phase, now: float) -> None:
     """A blue/green deployment enters a phase; some of them are news (S10.1)."""
     if phase is Phase.READY_WAIT and to.triggers:
-        told = _told(deployment, overview=targets.counts(tx, deployment.id))
+        told = _told(deployment, overview=targets.overview(tx, deployment.id, phase))
         to.tell(tx, deployment, of_deployment(to.triggers, TriggerEvent.DEPLOYMENT_READY, told), now)
 
 
@@ -74,7 +74,7 @@ def tell_end(tx: Transaction, to: Subscribed, deployment_id: str, now: float) ->
     deployment = deployments.get(tx, deployment_id) if to.triggers else None
     if deployment is None:
         return
-    told = _told(deployment, overview=targets.counts(tx, deployment.id))
+    told = _told(deployment, overview=targets.overview(tx, deployment.id, deployment.phase))
     to.tell(tx, deployment, of_deployment(to.triggers, end_of(deployment.status), told), now)
 
 

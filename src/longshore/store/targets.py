@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import and_, insert, or_, select
 
-from longshore.domain.blue_green import Side
+from longshore.domain.blue_green import Phase, Side
 from longshore.domain.deployment import EventStatus, ScriptCode, TargetStatus
 from longshore.domain.health import Turn
 from longshore.domain.lifecycle import READY_AT, Label
@@ -135,6 +135,14 @@ def sides(tx: Transaction, deployment_id: str) -> dict[Label, Side]:
         )
         for label, count in numbers.items()
     }
+
+
+def overview(tx: Transaction, deployment_id: str, phase: Phase | None) -> dict[TargetStatus, int]:
+    """How many hosts stand where, as is told of a deployment that is in this phase; None: of one in place."""
+    if phase is None or phase.counts_originals:
+        return counts(tx, deployment_id)
+    green = sides(tx, deployment_id)[Label.GREEN].overview
+    return {TargetStatus(status): number for status, number in green.items() if number}
 
 
 def waiting(tx: Transaction, deployment_id: str, label: Label, status: TargetStatus, limit: int) -> list[str]:
