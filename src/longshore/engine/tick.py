@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 
 from longshore.domain.alarms import Watch, effective, watch_of
+from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import DeploymentStatus, ErrorCode
 from longshore.domain.rollback import CREATOR
 from longshore.engine import starting
@@ -113,6 +114,8 @@ def _watch(deployment: Deployment, group: DeploymentGroup | None) -> tuple[Acces
     """
     if deployment.creator == CREATOR or deployment.instance_id is not None or deployment.error_code is not None:
         return None
+    if deployment.phase is Phase.RETIRE:
+        return None  # nothing stops it any more (S6.9)
     watch = None if group is None else watch_of(effective(deployment.document, group.document))
     if group is None or watch is None:
         return None

@@ -269,7 +269,8 @@ def test_nobody_gets_traffic_before_somebody_says_so(make: Make) -> None:
         "IN_PROGRESS", "IN_PROGRESS", "READY", "READY", "READY", "TEST",
     ]  # fmt: skip
     ready = next(json.loads(one.message) for one in told if "deploymentOverview" in one.message)
-    assert json.loads(ready["deploymentOverview"])["Ready"] == 2
+    counted = {status: number for status, number in json.loads(ready["deploymentOverview"]).items() if number}
+    assert counted == world.overview, "the originals are counted by nobody yet"
     world.go()
     assert world.to_the_end()["status"] == "Succeeded"
     assert world.serving == world.green
@@ -485,6 +486,23 @@ def test_an_alarm_brings_the_traffic_back_while_the_originals_live(make: Make, p
         assert world.to_the_end()["status"] == "Succeeded"
     assert world.serving == world.green
     assert set(world.green) <= set(world.cloud.running())
+
+
+def test_no_alarm_stops_it_once_originals_are_being_terminated(make: Make) -> None:
+    """S6.9: there is no way back, and nothing is said of one."""
+    world = make(after=terminate())
+    world.mean(alarmConfiguration={"enabled": True, "alarms": [{"name": "errors"}]})
+    world.alarms.now = {"errors": AlarmState.OK}
+    world.begin()
+    world.until_phase(Phase.RETIRE)
+    world.alarms.now = {"errors": AlarmState.ALARM}
+    world.cloud.fails = TransientError("nobody answers")
+    for _ in range(10):
+        world.pass_by()
+    assert (world.info["status"], "errorInformation" in world.info) == ("InProgress", False)
+    world.cloud.fails = None
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == sorted(world.cloud.running()) == world.green
 
 
 def test_a_group_without_replacements_says_so(make: Make) -> None:
