@@ -115,5 +115,29 @@ def test_a_topic_is_told_when_the_role_may(
         assert any(one.startswith(f"SUCCEEDED: AWS CodeDeploy {deployment_id}") for one in subjects())
 
 
+def test_a_rule_of_eventbridge_is_told_of_a_deployment(
+    own_plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+) -> None:
+    """S10.7 to S10.9, by the server's own EventBridge: nothing is set up at the deployment group."""
+    with Webhook() as hook:
+        topic = own_plane.aws("sns", "create-topic", "--name", "events")["TopicArn"]
+        own_plane.aws(
+            *("sns", "subscribe", "--topic-arn", topic, "--protocol", "http"),
+            *("--notification-endpoint", f"http://127.0.0.1:{hook.port}/"),
+            *("--attributes", "RawMessageDelivery=true"),
+        )
+        asked = wait_until("it is asked", lambda: hook.received).pop()
+        own_plane.aws("sns", "confirm-subscription", "--topic-arn", topic, "--token", asked["Token"])
+        pattern = json.dumps({"source": ["aws.codedeploy"], "detail": {"state": ["SUCCESS"]}})
+        own_plane.aws("events", "put-rule", "--name", "successes", "--event-pattern", pattern)
+        own_plane.aws("events", "put-targets", "--rule", "successes", "--targets", f"Id=1,Arn={topic}")
+        (host,) = hosts_of(own_plane, 1)
+        deployment_id, _ = shop_of(own_plane, [host]).run(Revision())
+        wait_until("it is told", lambda: len(hook.received) == 2)
+        told = {one["detail-type"].split()[1]: one["detail"] for one in hook.received}
+        assert told["Deployment"]["deploymentId"] == told["Instance"]["deploymentId"] == deployment_id
+        assert told["Instance"]["instanceId"] == host.name
+
+
 def _what(message: dict[str, Any]) -> str:
     return str(message.get("status") or f"instance {message['instanceStatus']}")

@@ -17,7 +17,7 @@ from longshore.auth.policy_pattern import Keys
 #: What the control plane itself does in onebox. Everything else it does as a deployment group's service role, which
 #: it may assume where the role's trust policy names CodeDeploy; bundles it reads by presigned URLs, see
 #: `server/authorization.py`.
-_OF_CONTROL_PLANE = frozenset({"sts:AssumeRole", "iam:GetRole"})
+_OF_CONTROL_PLANE = frozenset({"events:PutEvents", "iam:GetRole", "sts:AssumeRole"})
 
 
 def why_not(key: Key, action: str, resource: str, keys: Keys, *, as_itself: bool = False) -> str | None:

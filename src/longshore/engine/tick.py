@@ -75,7 +75,7 @@ def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Clai
 
 def _step(world: World, claim: Claim, deployment: Deployment, plan: Plan, now: float) -> Callable[[Transaction], None]:
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
-    return lambda tx: apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus)
+    return lambda tx: apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus(deployment.scope))
 
 
 def abandon(world: World, claim: Claim, now: float) -> None:
@@ -87,7 +87,7 @@ def abandon(world: World, claim: Claim, now: float) -> None:
             given_up = tuple(targets.idle(tx, deployment.id))
             plan = fail(ErrorCode.INTERNAL_ERROR, "The server failed repeatedly; its log says why.", now)
             plan = replace(plan, skip=given_up, halt=True, leaves_out=True)
-            apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus)
+            apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus(deployment.scope))
 
     world.store.write(work)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from longshore.domain.ids import Scope
 from longshore.engine.alarms import AlarmWatch
 from longshore.engine.server.replacing import Replacing
 from longshore.engine.traffic import Traffic
@@ -22,8 +24,8 @@ class World:
     scaling: AutoScalingGroups
     replacing: Replacing
     alarms: AlarmWatch
-    #: Whether there is an EventBridge that is to be told.
-    has_event_bus: bool = False
+    #: Whether there is an EventBridge that is to be told of what happens there.
+    has_event_bus: Callable[[Scope], bool] = lambda _scope: False
     #: Most hosts one deployment may have.
     max_targets: int
     #: Most hosts that all deployments of an account in a region may have at once.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longshore.onebox.machinery.records import FILE, Records
-from longshore.onebox.services import cloudwatch, ec2, sns
+from longshore.onebox.services import cloudwatch, ec2, events, sns
 from longshore.onebox.services.autoscaling import AutoScaling
 from longshore.onebox.services.autoscaling.standing import OnEc2, OnElbv2
 from longshore.onebox.services.ec2.keeper import Keeper
@@ -30,6 +30,7 @@ class Onebox:
     auto_scaling: AutoScaling
     delivering: sns.Delivering
     watching: cloudwatch.Watching
+    rules: events.Rules
     #: What is to be had unsigned: pages by path, and what links at "/" do by their Action.
     pages: Mapping[str, ASGIApp]
     unsigned: Mapping[str, ASGIApp]
@@ -84,6 +85,7 @@ def build(
     metrics = cloudwatch.Metrics(records)
     alarms = cloudwatch.Alarms(records, metrics, topics)
     watching = cloudwatch.Watching(records, metrics, alarms)
+    rules = events.Rules(records, topics)
     return Onebox(
         services=(
             computing.service,
@@ -92,6 +94,7 @@ def build(
             Elb(load_balancers).service,
             cloudwatch.service(records, metrics, alarms, watching),
             sns.service(records, topics, sends_mail=mail_server is not None),
+            events.service(records, rules),
         ),
         records=records,
         instances=computing.keeper,
@@ -99,6 +102,7 @@ def build(
         auto_scaling=scaling,
         delivering=delivering,
         watching=watching,
+        rules=rules,
         pages=sns.pages_of(signer),
         unsigned=sns.unsigned_of(records, topics, now=time.time),
     )

@@ -157,8 +157,10 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
                 account_limit=settings.limits.active_instances,
             ),
             alarms=AlarmWatch(alarms),
-            # onebox has none.
-            has_event_bus=settings.aws_endpoint != "onebox",
+            # onebox's costs nothing where nobody listens.
+            has_event_bus=lambda scope: (
+                settings.aws_endpoint != "onebox" or box.rules.is_listened_to(scope.account, scope.region)
+            ),
             max_targets=settings.limits.instances_per_deployment,
             max_active_targets=settings.limits.active_instances,
         )

@@ -1,9 +1,11 @@
-"""EventBridge as moto serves it; onebox has none, and says so."""
+"""EventBridge as moto and onebox serve it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -17,7 +19,8 @@ from longshore.providers.ports import Access, PermanentError, TransientError
 from longshore.providers.service_roles import ServiceRoles
 from longshore.providers.topics import SnsTopics
 from tests.acceptance.world import wait_until
-from tests.contract.providers.places import AWS
+from tests.contract.providers.places import AWS, service_key
+from tests.webhook import Webhook
 
 SCOPE = Scope("123456789012", "eu-central-1")
 ACCESS = Access(scope=SCOPE, role_arn="arn:aws:iam::123456789012:role/deploy")
@@ -26,27 +29,46 @@ BUS = bus_trigger(SCOPE)["triggerTargetArn"]
 TOLD = Told(scope=SCOPE, deployment_id="d-ABCDEFGHI", application="shop", group="prod", group_id="g-1", create_time=0.0)
 
 
-def test_a_rule_of_eventbridge_matches(tmp_path: Path) -> None:
-    with AWS["moto"](tmp_path) as (url, keys):
+def queue_of(sqs: Any, _sns: Any, _hook: Webhook) -> tuple[str, Callable[[], list[Any]]]:
+    """A target of moto's, and what it was told."""
+    queue = sqs.create_queue(QueueName="failures")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def received() -> list[Any]:
+        found = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
+        return [json.loads(one["Body"]) for one in found]
+
+    return arn, received
+
+
+def topic_of(_sqs: Any, sns: Any, hook: Webhook) -> tuple[str, Callable[[], list[Any]]]:
+    """A target of onebox's: a topic and its web hook."""
+    topic = sns.create_topic(Name="failures")["TopicArn"]
+    asked = {"Protocol": "http", "Endpoint": f"http://127.0.0.1:{hook.port}/"}
+    sns.subscribe(TopicArn=topic, **asked, Attributes={"RawMessageDelivery": "true"})
+    token = wait_until("it is asked", lambda: hook.received).pop()["Token"]
+    sns.confirm_subscription(TopicArn=topic, Token=token)
+    return topic, lambda: hook.received
+
+
+@pytest.mark.parametrize(("place", "target_of"), [("moto", queue_of), ("onebox", topic_of)])
+def test_a_rule_of_eventbridge_matches(tmp_path: Path, place: str, target_of: Any) -> None:
+    with AWS[place](tmp_path) as (url, keys), Webhook() as hook:
         owner = {"aws_access_key_id": keys[0], "aws_secret_access_key": keys[1], "region_name": SCOPE.region}
-        events, sqs = (boto3.client(one, endpoint_url=url, **owner) for one in ("events", "sqs"))
-        queue = sqs.create_queue(QueueName="failures")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events, sqs, sns = (boto3.client(one, endpoint_url=url, **owner) for one in ("events", "sqs", "sns"))
+        arn, received = target_of(sqs, sns, hook)
         pattern = {"source": ["aws.codedeploy"], "detail": {"state": ["FAILURE"]}}
         events.put_rule(Name="failures", EventPattern=json.dumps(pattern))
         events.put_targets(Rule="failures", Targets=[{"Id": "1", "Arn": arn}])
-        clients = Clients(endpoint_url=url, keys=lambda _: keys)
+        # As the control plane does it, where there is a control plane.
+        its_own = service_key(tmp_path / "data", SCOPE.account) if place == "onebox" else keys
+        clients = Clients(endpoint_url=url, keys=lambda _: its_own)
         buses = EventBuses(clients, source="aws.codedeploy", otherwise=SnsTopics(ServiceRoles(AWAY)))
         for event in ("InstanceStart", "InstanceFailure"):
             subject, message = told_of(event, TOLD, SCOPE.ec2_instance_arn("i-0123"))
             buses.publish(ACCESS, BUS, subject=subject, message=message)
-
-        def received() -> list[dict[str, str]]:
-            found: list[dict[str, str]] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
-            return found
-
-        (one,) = wait_until("it arrives", received)
-        event = json.loads(one["Body"])
+        (event,) = wait_until("it arrives", received)
+        assert (event["source"], event["region"]) == ("aws.codedeploy", SCOPE.region)
         assert event["detail-type"] == "CodeDeploy Instance State-change Notification"
         assert event["detail"] == {
             "region": "eu-central-1",
@@ -64,10 +86,12 @@ def test_a_rule_of_eventbridge_matches(tmp_path: Path) -> None:
         ]
 
 
-def test_where_there_is_none_it_is_not_tried_again(tmp_path: Path) -> None:
-    with AWS["onebox"](tmp_path) as (url, keys):
-        clients = Clients(endpoint_url=url, keys=lambda _: keys)
-        buses = EventBuses(clients, source="aws.codedeploy", otherwise=SnsTopics(ServiceRoles(AWAY)))
+@pytest.mark.parametrize("place", ["moto", "onebox"])
+def test_what_is_refused_is_not_tried_again(tmp_path: Path, place: str) -> None:
+    with AWS[place](tmp_path) as (url, keys):
+        buses = EventBuses(
+            Clients(endpoint_url=url, keys=lambda _: keys), source="", otherwise=SnsTopics(ServiceRoles(AWAY))
+        )
         subject, message = told_of("DeploymentStart", TOLD, None)
         with pytest.raises(PermanentError):
             buses.publish(ACCESS, BUS, subject=subject, message=message)

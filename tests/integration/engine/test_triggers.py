@@ -173,7 +173,7 @@ def test_nobody_is_told_without_a_trigger(rollout: Rollout) -> None:
 
 def test_an_event_bus_is_told_of_everything_in_its_own_form(rollout: Rollout) -> None:
     """S10.7 to S10.9: without any trigger, and beside one."""
-    rollout.world = replace(rollout.world, has_event_bus=True)
+    rollout.world = replace(rollout.world, has_event_bus=lambda _scope: True)
     subscribe(rollout, trigger("all", ["DeploymentSuccess"]))
     told(rollout)
     deployment_id = rollout.deploy()

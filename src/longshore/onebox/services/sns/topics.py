@@ -50,10 +50,10 @@ class Topics:
             self._send(tx, owner, identifier, self._notification(topic, one, message, now), now)
 
     def publish_in(
-        self, tx: Transaction, owner: Owner, topic_arn: str, *, subject: str, message: str, now: float
+        self, tx: Transaction, owner: Owner, topic_arn: str, *, subject: str | None, message: str, now: float
     ) -> str | None:
         """Tell a topic's subscribers something, once the transaction is committed; why not, if it cannot be."""
-        # An alarm tells topics of its own account alone, in whichever region they are.
+        # Alarms and rules tell topics of their own account alone, in whichever region these are.
         try:
             said = Message(id=str(uuid.uuid4()), subject=subject, texts={"default": message}, attributes={})
             region = topic_arn.split(":")[3] if topic_arn.count(":") == 5 else owner.region
