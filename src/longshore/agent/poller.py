@@ -20,13 +20,14 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from longshore.agent import backoff, installer
+from longshore.agent.archive import from_tar  # noqa: F401 - most workers need it, and here it takes next to nothing
 from longshore.agent.config import Config
 from longshore.agent.errors import Code, InstallError, WireError
 from longshore.agent.journal import Entry, Journal, Outcome, end_leftovers
 from longshore.agent.layout import Layout
 from longshore.agent.log import Log
 from longshore.agent.presence import Presence
-from longshore.agent.sources import s3  # noqa: F401 - every worker needs it, and here it takes next to nothing
+from longshore.agent.sources import s3  # noqa: F401 - as this one
 from longshore.agent.wire import CommandClient, HostCommand, StaleConnectionError
 from longshore.agent.worker import CHANNEL_BYTES, Worker, failure, message_to_worker
 

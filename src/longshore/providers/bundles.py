@@ -38,7 +38,7 @@ _ENOUGH = 2
 _APPSPECS = ("appspec.yml", "appspec.yaml")
 _UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, RuntimeError, OverflowError, tarfile.TarError, zipfile.BadZipFile, struct.error),
-    *tar_stream.DAMAGE,
+    *tar_stream.damage(),
 )
 _TRANSIENT = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling"})
 
@@ -182,7 +182,7 @@ def _names(archive: IO[bytes], bundle_type: str) -> Iterator[str]:
     if is_xz:
         # It may ask for any amount of memory.
         return
-    stream = tar_stream.opened(archive, bundle_type, _MOST_ENTRIES)
+    stream = tar_stream.TarStream(tar_stream.opened(archive, bundle_type), _MOST_ENTRIES)
     unpacked = 0
     with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as bundle:
         for count, entry in enumerate(bundle, 1):

@@ -241,9 +241,9 @@ def test_the_agent_loads_nothing_of_the_server_nor_what_few_deployments_need() -
     code = (
         "import sys, longshore.agent.main\n"
         "bad = [name for name in sys.modules if name.split('.')[0] in"
-        " ('botocore', 'boto3', 'starlette', 'typer', 'rich', 'cryptography', 'sqlalchemy')"
-        " or name.startswith('longshore.') and name.split('.')[1] not in ('agent', 'appspec')"
-        " or name.startswith(('longshore.agent.archive.', 'longshore.agent.local', 'longshore.agent.sources.git'))]\n"
+        " ('botocore', 'boto3', 'starlette', 'typer', 'rich', 'cryptography', 'sqlalchemy', 'nacl', 'tarfile')"
+        " or name.startswith('longshore.') and name.split('.')[1] not in ('agent', 'appspec', 'tar_stream')"
+        " or name.startswith(('longshore.agent.local', 'longshore.agent.sources.git'))]\n"
         "sys.exit(' '.join(bad) or 0)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)

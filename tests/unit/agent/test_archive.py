@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import lzma
 import os
 import stat
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 
 from longshore.agent import archive
 from longshore.agent.archive import Limits, tree, unpack
-from longshore.agent.archive.tar_header import Header
+from longshore.agent.archive.any_tar import Header
 from longshore.agent.errors import ArchiveError
 
 Member = tuple[str, dict[str, Any]]
@@ -129,7 +130,20 @@ def test_an_attack_is_refused_and_writes_nothing_outside(
         (a_tar(("a", {"content": os.urandom(5000)}))[:3000], "tar", "truncated"),
         (a_tar(("a", FILE), ("b", FILE))[:1300], "tar", "truncated"),
         (a_tar(("a", {"content": os.urandom(50000)}), how="w:gz")[:30000], "tgz", "damaged"),
+        (a_tar(("a", {"content": b"x" * 10}))[:1000], "tar", "truncated"),
+        (a_tar(("a", {"content": b"x" * 700}), ("b" * 200, FILE))[:2000], "tar", "damaged"),
+        (gzip.compress(a_tar(("a", FILE)))[:-2], "tgz", "damaged"),
+        (gzip.compress(a_tar(("a", FILE)))[:-6] + b"odd sum", "tgz", "damaged"),
+        (gzip.compress(a_tar(("a", FILE))) + b"\0\0 and more", "tgz", "damaged"),
+        (
+            a_tar(("a", {"type": tarfile.GNUTYPE_LONGNAME, "content": b"x" * 9}))[:512].replace(
+                b"0000000011\0", b"-000001000\0"
+            ),
+            "tar",
+            "damaged",
+        ),
     ],
+    ids=itertools.count(),
 )
 def test_a_bundle_of_the_wrong_kind_or_cut_short_is_refused(
     tmp_path: Path, content: bytes, kind: str, said: str
@@ -299,6 +313,38 @@ def test_tar_is_whatever_its_first_bytes_say(tmp_path: Path, how: str, kind: str
     assert (out / "a").read_bytes() == content
 
 
+def test_gzip_in_several_members_and_padded_to_a_tapes_blocks_is_read_to_its_end(tmp_path: Path) -> None:
+    content = os.urandom(200_000)
+    tar = a_tar(("a", {"content": content}), ("b", FILE))
+    packed = gzip.compress(tar[:70_000]) + gzip.compress(tar[70_000:]) + b"\0" * 10_000
+    out = unpacked(tmp_path, packed, "tgz")
+    assert (out / "a").read_bytes() == content
+    assert (out / "b").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("how", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_plain_entries_may_stand_before_and_after_others(tmp_path: Path, how: int) -> None:
+    made = io.BytesIO()
+    names = ["a", "d/" + "long" * 40, "b", "grüße", "c"]
+    with tarfile.open(fileobj=made, mode="w", format=how) as writer:
+        for place, name in enumerate(names):
+            entry = tarfile.TarInfo(name)
+            # With and without padding behind it, and more than is read at once.
+            content = name.encode() * (1, 512, 1000, 1, 400_000)[place]
+            entry.size, entry.mtime = len(content), 1_700_000_000 + place
+            writer.addfile(entry, io.BytesIO(content))
+        link = tarfile.TarInfo("l")
+        link.type, link.linkname = tarfile.LNKTYPE, "a"
+        writer.addfile(link)
+    out = unpacked(tmp_path, made.getvalue(), "tar")
+    found = {str(path.relative_to(out)): path for path in out.rglob("*") if path.is_file()}
+    assert set(found) == {*names, "l"}
+    for place, name in enumerate(names):
+        assert found[name].read_bytes() == name.encode() * (1, 512, 1000, 1, 400_000)[place]
+        assert found[name].stat().st_mtime == 1_700_000_000 + place
+    assert found["l"].samefile(found["a"])
+
+
 def test_names_outside_ascii_and_a_root_entry_are_fine(tmp_path: Path) -> None:
     out = unpacked(tmp_path, a_tar(("./", {"type": tarfile.DIRTYPE, "mode": 0o755}), ("./grüße/ö", FILE)), "tar")
     assert (out / "grüße/ö").exists()
@@ -391,7 +437,8 @@ def test_a_header_is_read_as_the_standard_library_reads_it(
             found = reader.frombuf(bytes(block), "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
             return type(error)
-        return {slot: getattr(found, slot, None) for slot in tarfile.TarInfo.__slots__}
+        kind = "file" if found.isreg() else found.type
+        return (kind, found.name, found.mode, found.size, found.mtime, found.linkname, found.issparse())
 
     assert read(Header) == read(tarfile.TarInfo)
 

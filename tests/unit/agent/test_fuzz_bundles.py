@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import ctypes  # noqa: F401 - loaded now, for the child has no library to load it from
 import grp
+import gzip
 import importlib
 import io
 import json
@@ -149,8 +150,6 @@ def _zip(members: list[tuple[str, dict[str, Any]]]) -> bytes:
 
 
 def _gzip(content: bytes, chance: random.Random | None) -> bytes:
-    import gzip
-
     packed = gzip.compress(content, compresslevel=1, mtime=0)
     return _spoilt(packed, chance) if chance is not None and chance.random() < 0.5 else packed
 
@@ -241,7 +240,7 @@ def _child(root: Path) -> dict[str, Any]:
     users, groups = {name: pwd.getpwnam(name) for name in ("root", "daemon")}, {"daemon": grp.getgrnam("daemon")}
     pwd.getpwnam, grp.getgrnam = users.__getitem__, groups.__getitem__  # type: ignore[assignment]
     parse_server(APPSPEC)
-    for reader in ("from_tar", "from_zip"):
+    for reader in ("from_tar", "any_tar", "from_zip"):
         importlib.import_module(f"longshore.agent.archive.{reader}")
     for encoding in ("ascii", "latin-1", "cp437", "utf-8"):
         codecs.lookup(encoding)

@@ -1,6 +1,6 @@
 """Unpacks a bundle that may have been made to harm us.
 
-The standard readers decode the formats (`from_tar.py`, `from_zip.py`); what may come of them is decided in `tree.py`.
+`from_tar.py` and `from_zip.py` decode the formats; what may come of them is decided in `tree.py`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ MEMORY_OF_AN_ENTRY = 1024
 
 def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None:
     """Unpack the bundle into `target`, which must not exist; raises `ArchiveError`, naming the entry."""
-    # A deployment pays for loading one of them, and not for the other.
     if bundle_type == "zip":
-        from longshore.agent.archive.from_zip import DAMAGE, unpack_entries
+        from longshore.agent.archive.from_zip import damage, unpack_entries
     else:
-        from longshore.agent.archive.from_tar import DAMAGE, unpack_entries
+        from longshore.agent.archive.from_tar import damage, unpack_entries
     target.mkdir(mode=0o755, parents=True)
     tree = Tree(target, limits, bundle.stat().st_size)
     # Modes are given when files are made; that is one call less for each.
@@ -39,7 +38,7 @@ def unpack(bundle: Path, bundle_type: str, target: Path, limits: Limits) -> None
             unpack_entries(bundle, bundle_type, tree)
     except MemoryError:
         raise ArchiveError("the bundle takes more memory to be unpacked than any honest one; refused") from None
-    except DAMAGE as error:
+    except damage() as error:
         raise ArchiveError(f"the bundle is damaged or not a {bundle_type} archive: {error}") from None
     except (UnicodeError, ValueError, NotImplementedError, OverflowError, RuntimeError) as error:
         raise ArchiveError(f"the bundle cannot be read as a {bundle_type} archive: {error}") from None

@@ -15,16 +15,19 @@ from pathlib import Path
 from longshore.agent.archive.tree import CHUNK, MAX_PATH_BYTES, Tree
 from longshore.agent.errors import ArchiveError
 
-#: How a damaged archive shows.
-DAMAGE: tuple[type[Exception], ...] = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error)
 #: A local file header: signature, then sizes of the name and of the extra field after what the directory repeats.
 _HEADER = struct.Struct("<4s22xHH")
 #: A field of times in UTC: its tag, then size and flags.
 _UTC = struct.Struct("<HHB")
 
 
+def damage() -> tuple[type[Exception], ...]:
+    """How a damaged archive shows."""
+    return (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error)
+
+
 def unpack_entries(bundle: Path, bundle_type: str, tree: Tree) -> None:  # noqa: ARG001 - as from_tar has it
-    """Unpack every entry; raises `ArchiveError`, and what `DAMAGE` holds."""
+    """Unpack every entry; raises `ArchiveError`, and what `damage` tells."""
     with bundle.open("rb") as raw, zipfile.ZipFile(raw) as reader:
         for entry in reader.infolist():
             _unpack_entry(reader, raw.fileno(), entry, tree)
