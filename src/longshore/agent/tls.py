@@ -27,7 +27,7 @@ class PinnedCertificateError(ssl.SSLCertVerificationError):
     """The server shows another certificate than the one this host knows it by."""
 
 
-def secured(opened: Callable[[], socket.socket], host: str, pinned: str | None) -> ssl.SSLSocket:
+def secured(opened: Callable[[], socket.socket], host: str | bytes, pinned: str | None) -> ssl.SSLSocket:
     """TLS over a connection to `host`; raises OSError where its certificate is not to be trusted.
 
     With `pinned`, the SHA-256 of a certificate in hexadecimal, exactly this one is, whatever name and dates it bears.
@@ -44,7 +44,7 @@ def secured(opened: Callable[[], socket.socket], host: str, pinned: str | None) 
     return _vouched(opened(), host, _with_all())
 
 
-def _vouched(connection: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+def _vouched(connection: socket.socket, host: str | bytes, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Somebody in the context vouches for the certificate."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     bundle, directory = os.environ.get("AWS_SSL_CA_BUNDLE"), os.environ.get("AWS_SSL_CA_DIRECTORY")
@@ -53,7 +53,7 @@ def _vouched(connection: socket.socket, host: str, context: ssl.SSLContext) -> s
     return _wrapped(connection, host, context)
 
 
-def _shown(connection: socket.socket, host: str, pinned: str) -> ssl.SSLSocket:
+def _shown(connection: socket.socket, host: str | bytes, pinned: str) -> ssl.SSLSocket:
     """The server shows this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -69,7 +69,7 @@ def _shown(connection: socket.socket, host: str, pinned: str) -> ssl.SSLSocket:
     return made
 
 
-def _wrapped(connection: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+def _wrapped(connection: socket.socket, host: str | bytes, context: ssl.SSLContext) -> ssl.SSLSocket:
     try:
         return context.wrap_socket(connection, server_hostname=host)
     except BaseException:
