@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.world import ControlPlane, Host, Revision, Shop, wait_until
+from tests.acceptance.world import ACCOUNT, REGION, ControlPlane, Host, Revision, Shop, wait_until
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 
@@ -94,6 +94,18 @@ def test_metrics_tell_of_calls_polls_dispatches_and_deployments(
     assert seen["longshore_dispatch_seconds_count",] >= 2
     assert 0 < seen["longshore_dispatch_seconds_sum",] < 60
     assert seen["longshore_queued_writes",] == seen["longshore_due_deployments",] == 0
+    assert seen["longshore_queued_notifications",] == 0
+    # Its role is not there, so the topic's test message waits for somebody to make it.
+    trigger = {
+        "triggerName": "tell",
+        "triggerTargetArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:releases",
+        "triggerEvents": ["DeploymentFailure"],
+    }
+    shop.deploy.update_deployment_group(
+        applicationName=shop.name, currentDeploymentGroupName="prod", triggerConfigurations=[trigger]
+    )
+    wait_until("it has been tried", lambda: "notification_put_off" in own_plane.log.read_text())
+    assert metrics(own_plane)["longshore_queued_notifications",] == 1
     assert seen["process_open_fds",] > 0
 
 

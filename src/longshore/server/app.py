@@ -37,7 +37,7 @@ from longshore.server.probes import Readiness, pages
 from longshore.server.refusals import Refusals
 from longshore.server.settings import Settings
 from longshore.store import deployments as deployment_rows
-from longshore.store import leases, server_secrets
+from longshore.store import leases, notifications, server_secrets
 from longshore.store.access_keys import AccessKey
 from longshore.store.database import Store, Transaction, sqlite_url
 from longshore.store.deployments import drop_leases
@@ -192,11 +192,16 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
 def _depths(store: Store, waiting: Waiting) -> Depths:
     now = time.time()
 
-    def look(tx: Transaction) -> tuple[int, dict[str, int]]:
-        return deployment_rows.count_due(tx, now), deployment_rows.count_by_status(tx)
+    def look(tx: Transaction) -> Depths:
+        return Depths(
+            held_polls=waiting.parked,
+            queued_writes=store.queued_writes,
+            due=deployment_rows.count_due(tx, now),
+            notifications=notifications.count(tx),
+            deployments=deployment_rows.count_by_status(tx),
+        )
 
-    due, by_status = store.read(look)
-    return Depths(held_polls=waiting.parked, queued_writes=store.queued_writes, due=due, deployments=by_status)
+    return store.read(look)
 
 
 def _private(path: Path) -> Path:

@@ -55,6 +55,8 @@ class Depths:
     queued_writes: int
     #: Deployments that the engine should have looked at by now.
     due: int
+    #: Notifications that are not delivered yet.
+    notifications: int
     #: Deployments by status.
     deployments: dict[str, int]
 
@@ -102,6 +104,9 @@ class Metrics(Collector):
         )
         yield GaugeMetricFamily(
             "longshore_due_deployments", "Deployments whose next look by the engine is overdue.", depths.due
+        )
+        yield GaugeMetricFamily(
+            "longshore_queued_notifications", "Notifications that wait to be delivered.", depths.notifications
         )
         statuses = GaugeMetricFamily("longshore_deployments", "Deployments by status.", labels=["status"])
         for status in DeploymentStatus:

@@ -82,6 +82,12 @@ def put_off(tx: Transaction, notification_id: int, until: float) -> None:
     tx.hot("UPDATE notifications SET next_try = ? WHERE id = ?", (until, notification_id))
 
 
+def count(tx: Transaction) -> int:
+    """How many are not delivered yet."""
+    row = tx.hot("SELECT count(*) FROM notifications").fetchone()
+    return int(row[0])
+
+
 def next_try(tx: Transaction) -> float | None:
     """When the next one is due; None when there is none."""
     row = tx.hot("SELECT min(next_try) FROM notifications").fetchone()
