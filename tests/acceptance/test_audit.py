@@ -123,6 +123,16 @@ def test_a_host_may_not_read_the_audit(shared_plane: ControlPlane) -> None:
         curious.list_audit_records()
 
 
+def test_a_script_gets_a_whole_document_or_none(shared_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = shared_plane.run("longshore", "audit", "--user", "nobody-at-all", "--output", "json")
+    assert json.loads(none.stdout) == {"AuditRecords": []}
+    away = shared_plane.environ | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    monkeypatch.setattr(shared_plane, "environ", away)
+    failed = shared_plane.run("longshore", "audit", "--output", "json", check=False)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "127.0.0.1:9" in failed.stderr
+
+
 def test_the_chain_is_checked_and_a_break_is_told_by_its_place(own_plane: ControlPlane) -> None:
     deploy = own_plane.client("codedeploy")
     deploy.create_application(applicationName="first")

@@ -156,13 +156,13 @@ def _line(record: dict[str, Any]) -> str:
 
 def _show_json(records: Iterator[dict[str, Any]]) -> None:
     """One object, written as the records come: there may be more of them than fit in memory."""
-    typer.echo('{"AuditRecords": [', nl=False)
-    separator = "\n"
+    before = '{"AuditRecords": ['
+    separator = f"{before}\n"
     for record in records:
         shown = {name[0].upper() + name[1:]: value for name, value in record.items()}
         typer.echo(separator + json.dumps(shown, default=lambda moment: moment.isoformat()), nl=False)
         separator = ",\n"
-    typer.echo("\n]}")
+    typer.echo("\n]}" if separator == ",\n" else f"{before}]}}")
 
 
 _AGO = re.compile(r"(\d{1,9})([smhd])")
