@@ -11,6 +11,7 @@ from longshore.agent.config import HostConfig
 from longshore.agent.errors import CommandError, InstallError
 from longshore.agent.event_log import EventLog
 from longshore.agent.layout import DeploymentPaths, Layout, pointed_to
+from longshore.agent.log import without_secrets
 from longshore.agent.script import Observer
 from longshore.agent.specification import Specification
 from longshore.appspec import MAX_BYTES, AppSpecError, Script, ServerAppSpec, parse_server
@@ -54,13 +55,16 @@ class Executor:
         return not self._scripts(command)
 
     def execute(self, command: str, observer: Observer, environ: Mapping[str, str]) -> str:
-        """Do it; returns the tail of the scripts' log, raises `CommandError`."""
+        """Do it; returns the tail of the scripts' log, raises `CommandError`.
+
+        `observer` hears what scripts say, and how far a download is.
+        """
         try:
             self.paths.directory.mkdir(parents=True, exist_ok=True)
             if command in _INSTALLING and self._installed() is not None:
                 return ""
             if command == "DownloadBundle":
-                self._download()
+                self._download(observer)
             elif command == "Install":
                 self._install()
             elif command in self._hook_events:
@@ -77,8 +81,12 @@ class Executor:
         """When nothing more is to be done for the deployment: remove the revisions that do not stay."""
         retention.tidy(self.paths, self._config.max_revisions, self._config.max_revisions_size)
 
-    def _download(self) -> None:
-        bundle.download(self._specification, self.paths, self._config, self._progress)
+    def _download(self, observer: Observer) -> None:
+        def progress(how_far: str) -> None:
+            self._progress(how_far)
+            observer.said([f"Download - {without_secrets(how_far)}"])
+
+        bundle.download(self._specification, self.paths, self._config, progress)
 
     def _install(self) -> None:
         appspec = self._appspec(self.paths.archive)

@@ -38,6 +38,9 @@ MESSAGE_CHARACTERS = 2000
 #: Largest message on the channel between poller and worker.
 CHANNEL_BYTES = 64 * 1024
 
+#: Events of which something is told while they run.
+_TALKATIVE = HOOK_EVENTS | {"DownloadBundle"}
+
 _T = TypeVar("_T")
 
 
@@ -179,8 +182,8 @@ class Worker:
 
     @contextmanager
     def _live(self, command: HostCommand, *, is_noop: bool) -> Iterator[Callable[[list[str]], None]]:
-        """Whom to give what the command's scripts say: it is told the control plane while they run."""
-        if is_noop or command.name not in HOOK_EVENTS or not self._tells_live:
+        """Whom to give what the command's scripts say, or its download: it is told the control plane as it comes."""
+        if is_noop or command.name not in _TALKATIVE or not self._tells_live:
             yield lambda _lines: None
             return
         client = self._log_client or self._client.for_hook_logs()

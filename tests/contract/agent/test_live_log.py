@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
-from scripted_control_plane import Agent, ControlPlane, wait_for
+from scripted_control_plane import Agent, ControlPlane, bundle_of, wait_for
 from test_agent_commands import SH, appspec
+from tests.bundle_host import Answer, Asked, BundleHost
 
 REFUSAL = (404, {"__type": "UnknownOperationException", "message": "never heard of it"})
 
@@ -33,6 +35,29 @@ def test_lines_are_told_while_the_hook_runs(plane: ControlPlane, agent: Agent, t
         "LifecycleEvent - BeforeInstall\nScript - h.sh\n[stdout]one\n[stdout]two\n[stdout]red\n"
     )
     assert [number for _, number, _, _ in plane.hook_logs] == list(range(len(plane.hook_logs)))
+
+
+def test_a_download_that_takes_its_time_says_how_far_it_is(plane: ControlPlane, agent: Agent) -> None:
+    gate = threading.Event()
+    content = bundle_of({"appspec.yml": appspec()})
+
+    def answer(asked: Asked) -> Answer:
+        if len(host.asked) < 2:
+            return Answer(503)
+        gate.wait(20)
+        return Answer(200, {}, content)
+
+    host = BundleHost(answer)
+    try:
+        plane.deployment(bundle=content, Longshore={"BundleUrl": f"{host.url}/b?X-Amz-Signature=secret"})
+        identifier = plane.offer("DownloadBundle")
+        wait_for(lambda: "trying again" in told(plane, identifier), "the first failure to be told")
+        gate.set()
+        assert plane.completion(identifier).status == "Succeeded"
+    finally:
+        host.stop()
+    assert told(plane, identifier).startswith("Download - s3://")
+    assert "secret" not in told(plane, identifier)
 
 
 def test_a_short_hook_costs_no_call_since_its_report_says_it_all(plane: ControlPlane, agent: Agent) -> None:

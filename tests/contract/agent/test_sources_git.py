@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -234,6 +235,20 @@ def test_a_server_that_gives_no_single_commits_is_asked_for_all(
     assert hook.status == "Succeeded", hook.message
     plane.deployment(deployment="d-TWO", **from_git(f"{host.url}/shop.git", "e" * 40))
     assert "has no commit eeee" in plane.run("DownloadBundle", "d-TWO").message
+
+
+def test_a_repository_larger_than_a_bundle_may_be_is_refused(
+    plane: ControlPlane, tmp_path: Path, repository: Repository, git_host_of: Callable[..., GitHost]
+) -> None:
+    commit = repository.commit(FILES | {"large": os.urandom(200_000).hex()})
+    with running(plane, tmp_path, archive_max_extraction_size=100_000) as agent:
+        plane.deployment(**from_git(f"{git_host_of().url}/shop.git", commit))
+        done = plane.run("DownloadBundle", seconds=60)
+        assert (done.status, "git says" in done.message or "git ended" in done.message) == ("Failed", True)
+        assert not (agent.root / "g-1/d-ONE/repository.git").exists()
+        # The bound was git's alone.
+        plane.deployment({"appspec.yml": APPSPEC, "page": os.urandom(150_000).hex()}, deployment="d-TWO", group="g-2")
+        assert "unpacks to more than 100000 bytes" in plane.run("DownloadBundle", "d-TWO").message
 
 
 def test_gits_own_protocol_will_do(plane: ControlPlane, agent: Agent, tmp_path: Path, repository: Repository) -> None:

@@ -16,8 +16,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -163,17 +163,17 @@ class _Repository:
         # What a server has git print goes to a file: it may be any amount.
         with tempfile.TemporaryFile(dir=self._path.parent) as said:
             # A session of its own has no terminal: neither git nor ssh can ask anybody anything.
-            process = subprocess.Popen(  # noqa: S603 - every word is checked or ours
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=said,
-                env=_environment(config, self._url, os.environ, alone=alone),
-                cwd="/",
-                start_new_session=True,
-                # A worker has one thread. No repository may fill the disk.
-                preexec_fn=lambda: _bound_files(config.archive_max_extraction_size),
-            )
+            # No repository may fill the disk.
+            with _bounded_files(config.archive_max_extraction_size):
+                process = subprocess.Popen(  # noqa: S603 - every word is checked or ours
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    env=_environment(config, self._url, os.environ, alone=alone),
+                    cwd="/",
+                    start_new_session=True,
+                )
             try:
                 process.wait(timeout=RUN_SECONDS)
             except subprocess.TimeoutExpired:
@@ -188,8 +188,19 @@ class _Repository:
                 raise _GitError(said.read(_MOST_SAID).decode("utf-8", "replace"), process.returncode)
 
 
-def _bound_files(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+@contextmanager
+def _bounded_files(size: int) -> Iterator[None]:
+    """Whoever is started meanwhile can make no larger file.
+
+    Set here: between fork and exec no code of ours is safe where there are other threads.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    bounds = [bound for bound in (size, soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(bounds), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class _GitError(BundleError):
