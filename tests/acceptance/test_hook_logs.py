@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.acceptance.world import BIN, ControlPlane, Host, Revision, Shop, wait_until
+from tests.bundle_host import Answer, BundleHost
 
 Hosts = Callable[..., list[Host]]
 Shops = Callable[..., Shop]
@@ -46,6 +47,25 @@ def test_a_hook_is_heard_while_it_runs(
         assert set(said[2:4]) == {"[stdout]the first word", "[stderr]oh"}
         assert said[4:] == ["[stdout]the last word"]
     assert len(lines) == 10, "no line is told twice"
+
+
+def test_a_download_that_is_tried_again_is_heard_too(
+    shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+) -> None:
+    flaky = BundleHost(lambda _: Answer(503) if len(flaky.asked) < 4 else Answer(200, {}, content))
+    try:
+        hosts = hosts_of(shared_plane, 1, s3_own_credentials=True, s3_endpoint_override=flaky.url)
+        shop = shop_of(shared_plane, hosts)
+        revision = shop.push(Revision())
+        place = revision["s3Location"]
+        content = shared_plane.client("s3").get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
+        _, ended = shop.run(revision)
+        assert ended["status"] == "Succeeded"
+    finally:
+        flaky.stop()
+    said = shared_plane.run("longshore", "logs", ended["deploymentId"], "--event", "DownloadBundle").stdout
+    assert "| Download - s3://" in said
+    assert "503" in said
 
 
 def test_afterwards_all_of_it_is_there_for_people_and_scripts(
