@@ -15,6 +15,7 @@ from longshore.agent.errors import BundleError
 from longshore.agent.sources import Fetched, Fetching
 from longshore.agent.sources.transfer import Expected, Refusal, download
 from longshore.agent.specification import Revision
+from longshore.tar_stream import TarStream
 
 _PART = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,100}")
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -86,7 +87,7 @@ def _check_commit(asked: Fetching, revision: Revision) -> None:
 
 def _comment_of_tar(asked: Fetching) -> str | None:
     with asked.target.open("rb") as raw:
-        stream = cast("IO[bytes]", tar_stream.opened(raw, "tar", entries=1))
+        stream = cast("IO[bytes]", TarStream(tar_stream.opened(raw, "tar"), entries=1))
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             return archive.pax_headers.get("comment")
 
