@@ -11,7 +11,7 @@ from longshore.api.deployment_rules import (
     check_revision_is_asked_for,
     is_restart,
 )
-from longshore.api.existing import existing_application, existing_config, existing_deployment, existing_group
+from longshore.api.existing import existing_application_and_group, existing_config, existing_deployment
 from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page
 from longshore.api.revisions import check_location
@@ -46,8 +46,9 @@ def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
 
 def create(call: Call, asked: t.CreateDeploymentInputTypeDef, parameters: dict[str, str]) -> Any:
     """Record the wish to deploy. Everything about the hosts shows later, on the deployment itself (S6.1)."""
+    active = deployments.counting_active(call.tx, call.scope)
     wanted = resolve(call, asked)
-    _require_free(call, wanted.application, wanted.group)
+    _require_free(call, wanted.application, wanted.group, active())
     check_is_supported(wanted.application.compute_platform)
 
     last_id = wanted.group.last_successful_deployment_id
@@ -80,8 +81,7 @@ class Wanted:
 def resolve(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Wanted:
     """Find what CreateDeployment names, and check all that does not depend on the moment."""
     check_revision_is_asked_for(asked)
-    application = existing_application(call, asked["applicationName"])
-    group = existing_group(call, application, asked["deploymentGroupName"])
+    application, group = existing_application_and_group(call, asked["applicationName"], asked["deploymentGroupName"])
     platform = application.compute_platform
     check_options(asked, platform, group.document, call.limits)
     location = _revision(asked, application, group)
@@ -104,7 +104,8 @@ def resolve(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Wanted:
 
 @reads("GetDeployment", quick=True)
 def get_deployment(call: Call, asked: t.GetDeploymentInputTypeDef) -> Any:
-    return {"deploymentInfo": _info(call, existing_deployment(call, asked["deploymentId"]))}
+    beside = _Beside(call, asked["deploymentId"])
+    return {"deploymentInfo": _info(call, existing_deployment(call, asked["deploymentId"]), beside)}
 
 
 @reads("BatchGetDeployments")
@@ -118,7 +119,8 @@ def batch_get_deployments(call: Call, asked: t.BatchGetDeploymentsInputTypeDef) 
             "BatchLimitExceededException",
             f"{len(ids)} deployments were asked for; one call takes {call.limits.batch}. Ask in several calls.",
         )
-    return {"deploymentsInfo": [_info(call, one) for one in deployments.find_all(call.tx, call.scope, ids)]}
+    found = [(one, _Beside(call, one.id)) for one in deployments.find_all(call.tx, call.scope, ids)]
+    return {"deploymentsInfo": [_info(call, one, beside) for one, beside in found]}
 
 
 @reads("ListDeployments", quick=True)
@@ -129,7 +131,7 @@ def list_deployments(call: Call, asked: t.ListDeploymentsInputTypeDef) -> Any:
     since, until = _seconds(window.get("start")), _seconds(window.get("end"))
     if since is not None and until is not None and until < since:
         raise AwsError("InvalidTimeRangeException", "createTimeRange ends before it starts: exchange start and end.")
-    group_id = None if group is None else existing_group(call, existing_application(call, group[0]), group[1]).id
+    group_id = None if group is None else existing_application_and_group(call, *group)[1].id
     if asked.get("externalId"):
         # External ids are CloudFormation's own; no deployment here has one.
         return {"deployments": []}
@@ -211,14 +213,14 @@ def _revision(
     )
 
 
-def _require_free(call: Call, application: Application, group: DeploymentGroup) -> None:
+def _require_free(call: Call, application: Application, group: DeploymentGroup, active: int) -> None:
     if group.active_deployment_id is not None:
         # Deployment tools look for these words and take the id out of them (S6.2).
         raise AwsError(
             "DeploymentLimitExceededException",
             f"The deployment group '{group.name}' already has an active Deployment '{group.active_deployment_id}'",
         )
-    if deployments.count_active(call.tx, call.scope) >= call.limits.active_deployments:
+    if active >= call.limits.active_deployments:
         raise AwsError(
             "DeploymentLimitExceededException",
             f"{call.limits.active_deployments} deployments are active, the most an account may have. "
@@ -269,7 +271,15 @@ def _new(call: Call, asked: t.CreateDeploymentInputTypeDef, wanted: Wanted, para
     )
 
 
-def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
+class _Beside:
+    """What other rows tell of a deployment: asked for before an answer is waited for, so that it comes with that."""
+
+    def __init__(self, call: Call, deployment_id: str) -> None:
+        self.standing = targets.counting(call.tx, deployment_id)
+        self.updates = deployments.finding_updates_of(call.tx, deployment_id)
+
+
+def _info(call: Call, deployment: Deployment, beside: _Beside) -> dict[str, Any]:
     """DeploymentInfo, with the members that are always there (S3.24–S3.26)."""
     document = deployment.document
     info: dict[str, Any] = {
@@ -288,7 +298,7 @@ def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
         "instanceTerminationWaitTimeStarted": _waits_for_termination(deployment),
         "deploymentStatusMessages": [],
         "computePlatform": deployment.compute_platform,
-        "deploymentOverview": _overview(call, deployment),
+        "deploymentOverview": _overview(call, deployment, beside),
     }
     times = {"startTime": deployment.start_time, "completeTime": deployment.complete_time}
     info.update({name: value for name, value in times.items() if value is not None})
@@ -298,18 +308,18 @@ def _info(call: Call, deployment: Deployment) -> dict[str, Any]:
         # The older member has it too.
         info["additionalDeploymentStatusInfo"] = deployment.status_message
         info["deploymentStatusMessages"] = [deployment.status_message]
-    if related := _related(call, deployment):
+    if related := _related(deployment, beside):
         info["relatedDeployments"] = related
     if deployment.error_code is not None:
         info["errorInformation"] = {"code": deployment.error_code, "message": deployment.error_message}
     return info
 
 
-def _related(call: Call, deployment: Deployment) -> dict[str, Any]:
+def _related(deployment: Deployment, beside: _Beside) -> dict[str, Any]:
     """What brought its late joiners up to date, or whose late joiners it does (S9.6)."""
     if deployment.root_deployment_id is not None:
         return {"autoUpdateOutdatedInstancesRootDeploymentId": deployment.root_deployment_id}
-    updates = deployments.updates_of(call.tx, deployment.id)
+    updates = beside.updates()
     return {"autoUpdateOutdatedInstancesDeploymentIds": updates} if updates else {}
 
 
@@ -319,8 +329,8 @@ def _waits_for_termination(deployment: Deployment) -> bool:
     return options.termination_wait is not None and deployment.phase in (Phase.TERMINATION_WAIT, Phase.RETIRE)
 
 
-def _overview(call: Call, deployment: Deployment) -> dict[str, int]:
-    numbers = targets.overview(call.tx, deployment.id, deployment.phase)
+def _overview(call: Call, deployment: Deployment, beside: _Beside) -> dict[str, int]:
+    numbers = targets.overview(call.tx, deployment.id, deployment.phase, beside.standing)
     shown = ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
     return {name: numbers.get(TargetStatus(name), 0) for name in shown}
 

@@ -33,6 +33,15 @@ def existing_group(call: Call, application: Application, name: str) -> Deploymen
     return found
 
 
+def existing_application_and_group(call: Call, name: str, group_name: str) -> tuple[Application, DeploymentGroup]:
+    application, group = applications.find_with_group(call.tx, call.scope, name, group_name)
+    if application is None:
+        raise application_missing(call, name)
+    if group is None:
+        raise group_missing(name, group_name)
+    return application, group
+
+
 def group_missing(application_name: str, name: str) -> AwsError:
     return AwsError(
         "DeploymentGroupDoesNotExistException",

@@ -12,7 +12,7 @@ from longshore.domain.target import Target, lose, skip, start
 from longshore.engine import rollback, triggers
 from longshore.engine.plan import Plan
 from longshore.engine.server import blue_green
-from longshore.store import deployments, targets
+from longshore.store import deployment_groups, deployments, targets
 from longshore.store.database import Transaction
 from longshore.store.deployments import Claim, Deployment
 
@@ -28,12 +28,12 @@ def apply(
     Raises:
         LeaseLostError: another tick has taken over; nothing is written.
     """
-    deployments.check_claim(tx, claim)
+    group = deployment_groups.of_claimed(tx, claim)
     if not _has_room(tx, deployment, plan):
         # Another deployment of the account began since the plan was made: look again, with that one in sight.
         deployments.release(tx, claim, wake_at=now)
         return
-    subscribed = triggers.subscribed_to(tx, deployment, has_event_bus=has_event_bus)
+    subscribed = triggers.subscribed_to(group, deployment.scope, has_event_bus=has_event_bus)
     if deployment.status is DeploymentStatus.CREATED and (plan.begin or plan.finish):
         triggers.tell_start(tx, subscribed, deployment, now)
     if plan.begin is not None:
@@ -66,11 +66,13 @@ def apply(
     if plan.finish is None or is_behind:
         deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
         return
-    if targets.errands(tx, deployment.id) and not plan.leaves_out:
+    # One that ends before it has begun has no hosts.
+    has_hosts = deployment.status is not DeploymentStatus.CREATED or plan.begin is not None
+    if has_hosts and not plan.leaves_out and targets.errands(tx, deployment.id):
         # Hosts that were given up are to get their traffic back first.
         deployments.release(tx, claim, wake_at=now)
         return
-    standing = targets.counts(tx, deployment.id)
+    standing = targets.counts(tx, deployment.id) if has_hosts else {}
     if TargetStatus.IN_PROGRESS in standing:
         # A host took its command up while this plan was made: it is not over yet.
         targets.halt(tx, deployment.id)

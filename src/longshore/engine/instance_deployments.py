@@ -32,7 +32,7 @@ def begin(tx: Transaction, *, hook: HookRow, instance_id: str, now: float, max_a
         return
     deployment_id = None
     if group.target_revision is not None:
-        if deployments.count_active(tx, hook.scope) >= max_active:
+        if deployments.counting_active(tx, hook.scope)() >= max_active:
             return
         deployment_id = _add(tx, group, hook.scope, now, creator=CREATORS[hook.transition], instance_id=instance_id)
     held_instances.hold(tx, group.id, hook.name, instance_id, deployment_id=deployment_id, beat_at=now + BEAT_EVERY)

@@ -46,7 +46,7 @@ def tick(world: World, claim: Claim, now: float) -> None:
     Raises:
         LeaseLostError: another tick has taken over meanwhile.
     """
-    seen = world.store.read(lambda tx: _see(tx, world, claim, now))
+    ((_, seen),) = world.store.read(lambda tx: _see(tx, world, [claim], now))
     if seen is None:
         return
     deployment = seen.deployment
@@ -62,7 +62,7 @@ def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Clai
 
     Returns what it came to, None when it went well; the claims that are not among them are for `tick`.
     """
-    seen = world.store.read(lambda tx: [(claim, _see(tx, world, claim, now)) for claim in claims])
+    seen = world.store.read(lambda tx: _see(tx, world, claims, now))
     over: list[Claim] = [claim for claim, one in seen if one is None]
     steps = {
         claim: _step(world, claim, one.deployment, one.plan, now)
@@ -92,18 +92,19 @@ def abandon(world: World, claim: Claim, now: float) -> None:
     world.store.write(work)
 
 
-def _see(tx: Transaction, world: World, claim: Claim, now: float) -> _Seen | None:
-    """The deployment as it stands; None when there is nothing more to do."""
-    deployment = deployments.get(tx, claim.deployment_id)
-    if deployment is None or deployment.status.is_final:
-        return None
-    group = deployment_groups.by_id(tx, deployment.group_id)
-    watch = _watch(deployment, group)
-    return _Seen(
-        deployment=deployment,
-        watch=watch,
-        plan=_plan_by_rows(tx, world, deployment, group, now) if watch is None else None,
-    )
+def _see(tx: Transaction, world: World, claims: Sequence[Claim], now: float) -> list[tuple[Claim, _Seen | None]]:
+    """The deployments as they stand; None for one of which there is nothing more to do."""
+    found = deployments.get_all(tx, [claim.deployment_id for claim in claims])
+    going_on = {one.id: one for one in found.values() if not one.status.is_final}
+    groups = deployment_groups.get_all(tx, {one.group_id for one in going_on.values()})
+
+    def seen(deployment: Deployment) -> _Seen:
+        group = groups.get(deployment.group_id)
+        watch = _watch(deployment, group)
+        plan = _plan_by_rows(tx, world, deployment, group, now) if watch is None else None
+        return _Seen(deployment=deployment, watch=watch, plan=plan)
+
+    return [(claim, seen(one) if (one := going_on.get(claim.deployment_id)) else None) for claim in claims]
 
 
 def _watch(deployment: Deployment, group: DeploymentGroup | None) -> tuple[Access, Watch] | None:

@@ -9,6 +9,7 @@ from typing import Any
 from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import TargetStatus
 from longshore.domain.event_bus import bus_trigger
+from longshore.domain.ids import Scope
 from longshore.domain.notification import (
     INSTANCE_EVENTS,
     Notification,
@@ -19,8 +20,9 @@ from longshore.domain.notification import (
     of_instance,
 )
 from longshore.domain.rollback import CREATOR
-from longshore.store import deployment_groups, deployments, notifications, targets
+from longshore.store import deployments, notifications, targets
 from longshore.store.database import Transaction
+from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
 
 #: Instances told of in one tick; the next one tells of more.
@@ -45,11 +47,10 @@ class Subscribed:
         notifications.add(tx, deployment.scope, found, now, role_arn=self.role_arn)
 
 
-def subscribed_to(tx: Transaction, deployment: Deployment, *, has_event_bus: bool) -> Subscribed:
-    """By the triggers of a deployment's group, as they are now; when that is gone, nobody but the event bus."""
-    group = deployment_groups.by_id(tx, deployment.group_id)
+def subscribed_to(group: DeploymentGroup | None, scope: Scope, *, has_event_bus: bool) -> Subscribed:
+    """By the triggers of a deployment's group; when that is gone, nobody but the event bus."""
     triggers = () if group is None else group.document.get("triggerConfigurations", ())
-    bus = [bus_trigger(deployment.scope)] if has_event_bus else []
+    bus = [bus_trigger(scope)] if has_event_bus else []
     return Subscribed(triggers=[*triggers, *bus], role_arn="" if group is None else group.service_role_arn)
 
 

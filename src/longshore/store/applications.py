@@ -12,6 +12,7 @@ from longshore.domain.config import ComputePlatform
 from longshore.domain.ids import Scope, new_id
 from longshore.store import deployment_groups, lifecycle_hooks, resource_tags
 from longshore.store.database import Transaction
+from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.tables import applications, deployments
 
 
@@ -29,23 +30,36 @@ class Application:
     github_token_name: str | None
 
 
+_FIELDS = ("id", "name", "compute_platform", "create_time", "github_token_name")
+_COLUMNS = ", ".join(f"a.{name}" for name in _FIELDS)
+_NAMED = "WHERE a.account = ? AND a.region = ? AND a.name = ?"
+# Asked for nearly every call, so both go straight to the driver.
+_ONE = f"SELECT {_COLUMNS} FROM applications a {_NAMED}"  # noqa: S608  # fixed names
+_WITH_GROUP = (
+    f"SELECT {_COLUMNS}, {deployment_groups.columns('g')} FROM applications a"  # noqa: S608  # fixed names
+    f" LEFT JOIN deployment_groups g ON g.application_id = a.id AND g.name = ? {_NAMED}"
+)
+
+
 def find(tx: Transaction, scope: Scope, name: str) -> Application | None:
-    """The application of this name. Asked for nearly every call, so it goes straight to the driver."""
-    row = tx.hot(
-        "SELECT id, compute_platform, create_time, github_token_name FROM applications"
-        " WHERE account = ? AND region = ? AND name = ?",
-        (scope.account, scope.region, name),
-    ).fetchone()
+    """The application of this name."""
+    row = tx.hot(_ONE, (scope.account, scope.region, name)).fetchone()
+    return None if row is None else _found(scope, row)
+
+
+def find_with_group(
+    tx: Transaction, scope: Scope, name: str, group_name: str
+) -> tuple[Application | None, DeploymentGroup | None]:
+    """The application of this name, and its deployment group of that name."""
+    row = tx.hot(_WITH_GROUP, (group_name, scope.account, scope.region, name)).fetchone()
     if row is None:
-        return None
-    return Application(
-        id=row[0],
-        name=name,
-        compute_platform=ComputePlatform(row[1]),
-        create_time=row[2],
-        scope=scope,
-        github_token_name=row[3],
-    )
+        return None, None
+    return _found(scope, row), deployment_groups.of_row(row[len(_FIELDS) :])
+
+
+def _found(scope: Scope, row: Sequence[Any]) -> Application:
+    values = dict(zip(_FIELDS, row, strict=False))
+    return Application(scope=scope, **values | {"compute_platform": ComputePlatform(values["compute_platform"])})
 
 
 def is_there(tx: Transaction, application_id: str) -> bool:

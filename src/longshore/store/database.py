@@ -119,14 +119,16 @@ class _Writer:
         """Do all the work in one transaction; returns whom to tell."""
         begun = connection.begin()
         transaction = Transaction(connection, self._dialect)
-        schema, receipt = transaction.hot(self._dialect.opening).fetchone()
-        migrations.require_current(schema)
+        opening = transaction.hot(self._dialect.opening)
         marks = Marks(transaction) if len(group) > 1 else None
         for loop, several in by_loop(waiting for waiting in group if waiting.quick).items():
             _run_on(loop, transaction, several, marks)
         for waiting in group:
             if not waiting.quick:
                 waiting.run(transaction, marks)
+        # Read this late, it came with the first answer.
+        schema, receipt = opening.fetchone()
+        migrations.require_current(schema)
         if marks is None and (error := group[0].error) is not None:
             if self._dialect.is_away(error):
                 raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus
 from longshore.domain.ids import Scope, new_id
 from longshore.store import lifecycle_hooks, resource_tags
 from longshore.store.database import Transaction, from_json
-from longshore.store.deployments import ask_to_stop
+from longshore.store.deployments import Claim, LeaseLostError, ask_to_stop
 from longshore.store.tables import deployment_groups, deployments
 
 
@@ -48,24 +48,52 @@ class LastDeployment:
 
 
 _FIELDS = tuple(DeploymentGroup.__dataclass_fields__)
+
+
+def columns(table: str) -> str:
+    """What `of_row` is made of, of a table that a statement calls so."""
+    return ", ".join(f"{table}.{name}" for name in _FIELDS)
+
+
 # Asked for many calls and every tick, so it goes straight to the driver.
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployment_groups"  # noqa: S608  # fixed names
 
+_OF_CLAIMED = (
+    f"SELECT d.fence, {columns('g')} FROM deployments d LEFT JOIN deployment_groups g"  # noqa: S608  # fixed names
+    " ON g.id = d.group_id WHERE d.id = ?"
+)
+
 
 def find(tx: Transaction, application_id: str, name: str) -> DeploymentGroup | None:
-    return _found(tx.hot(f"{_SELECT} WHERE application_id = ? AND name = ?", (application_id, name)).fetchone())
+    return of_row(tx.hot(f"{_SELECT} WHERE application_id = ? AND name = ?", (application_id, name)).fetchone())
 
 
 def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
-    return _found(tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)).fetchone())
+    return of_row(tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)).fetchone())
+
+
+def get_all(tx: Transaction, group_ids: Iterable[str]) -> dict[str, DeploymentGroup]:
+    """Those of these that are there, by id."""
+    asked = [tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)) for group_id in group_ids]
+    found = [of_row(one.fetchone()) for one in asked]
+    return {group.id: group for group in found if group is not None}
+
+
+def of_claimed(tx: Transaction, claim: Claim) -> DeploymentGroup | None:
+    """`deployments.check_claim`, and the group of that deployment; None when that is gone."""
+    row = tx.hot(_OF_CLAIMED, (claim.deployment_id,)).fetchone()
+    if row is None or row[0] != claim.fence:
+        raise LeaseLostError(claim.deployment_id)
+    return of_row(row[1:])
 
 
 def is_there(tx: Transaction, group_id: str) -> bool:
     return tx.hot("SELECT 1 FROM deployment_groups WHERE id = ?", (group_id,)).fetchone() is not None
 
 
-def _found(row: Sequence[Any] | None) -> DeploymentGroup | None:
-    if row is None:
+def of_row(row: Sequence[Any] | None) -> DeploymentGroup | None:
+    """The group in a row of `columns`; None for no row, and for one that a join found nothing for."""
+    if row is None or row[0] is None:
         return None
     values = dict(zip(_FIELDS, row, strict=True))
     for column in ("document", "target_revision"):

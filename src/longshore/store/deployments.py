@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -159,10 +159,17 @@ def get(tx: Transaction, deployment_id: str) -> Deployment | None:
     return None if row is None else _deployment(row)
 
 
+def get_all(tx: Transaction, deployment_ids: Iterable[str]) -> dict[str, Deployment]:
+    """Those of these that are there, whoever's they are, by id in the order asked."""
+    asked = [tx.hot(f"{_SELECT} WHERE id = ?", (deployment_id,)) for deployment_id in deployment_ids]
+    rows = [row for one in asked if (row := one.fetchone()) is not None]
+    return {found.id: found for found in map(_deployment, rows)}
+
+
 def find_all(tx: Transaction, scope: Scope, deployment_ids: Sequence[str]) -> list[Deployment]:
     """These deployments in the order asked; those not in this account and region are left out."""
-    found = [find(tx, scope, deployment_id) for deployment_id in deployment_ids]
-    return [one for one in found if one is not None]
+    found = get_all(tx, deployment_ids)
+    return [found[one] for one in deployment_ids if one in found and found[one].scope == scope]
 
 
 def page(
@@ -205,13 +212,13 @@ def page(
     return sorted(found, reverse=True)[:limit]
 
 
-def count_active(tx: Transaction, scope: Scope) -> int:
-    """How many deployments of this account and region have not ended."""
-    row = tx.hot(
+def counting_active(tx: Transaction, scope: Scope) -> Callable[[], int]:
+    """Ask how many deployments of this account and region have not ended; call what is returned to be told."""
+    asked = tx.hot(
         "SELECT count(*) FROM deployments WHERE wake_at IS NOT NULL AND account = ? AND region = ?",
         (scope.account, scope.region),
-    ).fetchone()
-    return int(row[0])
+    )
+    return lambda: int(asked.fetchone()[0])
 
 
 def count_by_status(tx: Transaction) -> dict[str, int]:
@@ -544,7 +551,10 @@ def joined_since_last_update(tx: Transaction, group_id: str, root_id: str, insta
     return tx.execute(joined.limit(1)).first() is not None
 
 
-def updates_of(tx: Transaction, root_id: str) -> list[str]:
-    """The deployments that brought this one's late joiners up to date, the first first (S9.6)."""
-    rows = tx.hot("SELECT id FROM deployments WHERE root_deployment_id = ? ORDER BY create_time", (root_id,))
-    return [row[0] for row in rows.fetchall()]
+def finding_updates_of(tx: Transaction, root_id: str) -> Callable[[], list[str]]:
+    """Ask which deployments brought this one's late joiners up to date, the first first (S9.6).
+
+    Call what is returned to be told.
+    """
+    asked = tx.hot("SELECT id FROM deployments WHERE root_deployment_id = ? ORDER BY create_time", (root_id,))
+    return lambda: [row[0] for row in asked.fetchall()]

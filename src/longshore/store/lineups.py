@@ -50,14 +50,16 @@ def circumstances(
     `elsewhere` are those of them that no row tells of: EC2 instances.
     `limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once.
     """
+    hosts = [*elsewhere, *on_premises(tx, scope, meant)]
     return Circumstances(
-        hosts=[*elsewhere, *on_premises(tx, scope, meant)],
-        health=deployments.group_health(tx, group.id),
+        hosts=hosts,
+        # Nothing depends on the others where there is no host.
+        health=deployments.group_health(tx, group.id) if hosts else {},
         current_revision=group.target_revision_identity,
         config=deployment_configs.find(tx, scope, config_name),
         only_outdated=only_outdated,
         limit=limit,
-        account_room=account_limit - deployments.count_active_targets(tx, scope),
+        account_room=account_limit - (deployments.count_active_targets(tx, scope) if hosts else 0),
         account_limit=account_limit,
         ignores_zones=ignores_zones,
     )

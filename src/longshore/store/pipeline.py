@@ -47,17 +47,21 @@ class Outcome:
     @property
     def rowcount(self) -> int:
         """How many rows were changed."""
-        self._pipeline.settle()
-        return int(self._result.command_tuples or 0)
+        return int(self._settled().command_tuples or 0)
 
     def come(self, result: Any) -> None:
         self._result = result
 
     def _read(self) -> Iterator[tuple[Any, ...]]:
         if self._rows is None:
-            self._pipeline.settle()
-            self._rows = iter(self._pipeline.rows(self._result))
+            self._rows = iter(self._pipeline.rows(self._settled()))
         return self._rows
+
+    def _settled(self) -> Any:
+        self._pipeline.settle()
+        if self._result is None:
+            raise psycopg.OperationalError("a statement before this one failed, or the connection did")
+        return self._result
 
 
 class Pipeline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -87,8 +87,13 @@ def add(tx: Transaction, deployment_id: str, new: Iterable[NewTarget], *, is_tol
 
 def counts(tx: Transaction, deployment_id: str) -> dict[TargetStatus, int]:
     """How many hosts of a deployment stand where; statuses nobody has are absent."""
-    rows = tx.hot("SELECT status, count(*) FROM targets WHERE deployment_id = ? GROUP BY status", (deployment_id,))
-    return {TargetStatus(status): number for status, number in rows.fetchall()}
+    return counting(tx, deployment_id)()
+
+
+def counting(tx: Transaction, deployment_id: str) -> Callable[[], dict[TargetStatus, int]]:
+    """Ask for `counts`; call what is returned to be told."""
+    asked = tx.hot("SELECT status, count(*) FROM targets WHERE deployment_id = ? GROUP BY status", (deployment_id,))
+    return lambda: {TargetStatus(status): number for status, number in asked.fetchall()}
 
 
 def zones(tx: Transaction, deployment_id: str) -> dict[str, dict[TargetStatus, int]]:
@@ -137,10 +142,18 @@ def sides(tx: Transaction, deployment_id: str) -> dict[Label, Side]:
     }
 
 
-def overview(tx: Transaction, deployment_id: str, phase: Phase | None) -> dict[TargetStatus, int]:
-    """How many hosts stand where, as is told of a deployment that is in this phase; None: of one in place."""
+def overview(
+    tx: Transaction,
+    deployment_id: str,
+    phase: Phase | None,
+    counted: Callable[[], dict[TargetStatus, int]] | None = None,
+) -> dict[TargetStatus, int]:
+    """How many hosts stand where, as is told of a deployment that is in this phase; None: of one in place.
+
+    `counted` is what `counting` gave, where that was asked already.
+    """
     if phase is None or phase.counts_originals:
-        return counts(tx, deployment_id)
+        return (counted or counting(tx, deployment_id))()
     green = sides(tx, deployment_id)[Label.GREEN].overview
     return {TargetStatus(status): number for status, number in green.items() if number}
 

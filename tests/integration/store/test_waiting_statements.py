@@ -90,6 +90,16 @@ def test_statements_of_core_keep_their_place_among_the_others(store: Store) -> N
     assert store.write(mixed) == [1, 3]
 
 
+def test_several_questions_are_answered_whenever_they_are_read(store: Store) -> None:
+    def work(tx: Transaction) -> list[object]:
+        put(tx, "one")
+        asked = [tx.hot("SELECT count(*) FROM server_secrets WHERE name = ?", (name,)) for name in ("one", "two")]
+        put(tx, "two")
+        return [outcome.fetchone()[0] for outcome in reversed(asked)]
+
+    assert store.write(work) == [0, 1]
+
+
 def test_the_outcome_tells_how_many_rows_were_changed(store: Store) -> None:
     store.write_each([lambda tx, n=n: put(tx, f"{n}") for n in range(3)])
     assert store.write(lambda tx: tx.hot("DELETE FROM server_secrets WHERE name <> ?", ("1",)).rowcount) == 2
@@ -107,9 +117,11 @@ def test_a_statement_that_could_not_be_prepared_is_prepared_when_it_can_be(pipel
     for _ in range(2):
         pipeline.execute("INSERT INTO numbers VALUES (1, NULL)")
         missing = pipeline.execute("SELECT n FROM later")
-        pipeline.execute("SELECT 'was never reached'")
+        unreached = pipeline.execute("SELECT 'was never reached'")
         with pytest.raises(psycopg.errors.UndefinedTable):
             missing.fetchone()
+        with pytest.raises(psycopg.OperationalError, match="before this one failed"):
+            unreached.fetchone()
     pipeline.execute("CREATE TEMPORARY TABLE later AS SELECT 7 AS n")
     assert pipeline.execute("SELECT n FROM later").fetchone() == (7,)
     assert pipeline.execute("SELECT 'was never reached'").fetchone() == ("was never reached",)
