@@ -78,11 +78,15 @@ def _check_commit(asked: Fetching, revision: Revision) -> None:
     """git writes into an archive which commit it is of: a tar's global header, or a zip's comment, is its id."""
     try:
         found = _comment_of_zip(asked) if revision.bundle_type == "zip" else _comment_of_tar(asked)
-    except (tarfile.TarError, OSError, EOFError, ValueError):
+    except _damage():
         # What is wrong with it is told when it is unpacked.
         return
     if found != revision.commit:
         raise BundleError(f"GitHub sent commit {found or '(not named)'} for {revision.repository} at {revision.commit}")
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    return (tarfile.TarError, OSError, ValueError, *tar_stream.damage())
 
 
 def _comment_of_tar(asked: Fetching) -> str | None:
