@@ -43,7 +43,7 @@ class Executor:
         self.paths = layout.deployment(specification.group_id, specification.deployment_id)
         #: `longshore local` may add events of its own.
         self._hook_events = HOOK_EVENTS | set(specification.possible_events or ()) - {"DownloadBundle", "Install"}
-        self._parsed: tuple[tuple[object, ...], ServerAppSpec] | None = None
+        self._parsed: tuple[bytes, ServerAppSpec] | None = None
         self._restartable: Path | None = None
 
     def is_noop(self, command: str) -> bool:
@@ -148,7 +148,8 @@ class Executor:
         if named is None:
             return None
         # The file is ours, but it decides what runs as root: it may only name a deployment of this group.
-        if os.path.realpath(named.parent) != os.path.realpath(self.paths.group_directory):
+        group = self.paths.group_directory
+        if named.parent != group and os.path.realpath(named.parent) != os.path.realpath(group):
             raise CommandError(f"{pointer} names {named}, which is no deployment of this group; delete the file")
         return named / "deployment-archive"
 
@@ -177,11 +178,11 @@ class Executor:
     def _appspec(self, chosen: Path) -> ServerAppSpec:
         path = installer.find_appspec(chosen, self._specification.appspec_filename)
         try:
-            found = path.stat()
-            version = (path, found.st_mtime_ns, found.st_ino, found.st_size)
-            if self._parsed is None or self._parsed[0] != version:
-                with path.open("rb") as file:
-                    self._parsed = (version, parse_server(file.read(MAX_BYTES + 1)))
+            with path.open("rb") as file:
+                text = file.read(MAX_BYTES + 1)
+            # Most releases say what the last one said, and it is asked for at every event.
+            if self._parsed is None or self._parsed[0] != text:
+                self._parsed = (text, parse_server(text))
         except AppSpecError as error:
             raise InstallError(f"{error} ({path.name} of the revision in {chosen})") from None
         except OSError as error:

@@ -78,10 +78,11 @@ def read_cleanup(path: Path) -> list[str]:
 def find_appspec(archive: Path, named: str | None) -> Path:
     """The AppSpec file of an archive: the named one, else appspec.yml or appspec.yaml."""
     candidates = [archive / named] if named else [archive / "appspec.yml", archive / "appspec.yaml"]
-    real_archive = os.path.realpath(archive)
     for path in candidates:
         if path.is_file():
-            if not os.path.realpath(path).startswith(real_archive + "/"):
+            # What lies right in the archive, and is no link, need not be followed; it is asked for at every event.
+            may_lead_out = path.is_symlink() or path.parent != archive
+            if may_lead_out and not os.path.realpath(path).startswith(os.path.realpath(archive) + "/"):
                 raise InstallError(f"the AppSpec file {path} is a symbolic link that leads outside the revision")
             return path
     wanted = named or "appspec.yml or appspec.yaml"

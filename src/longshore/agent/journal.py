@@ -228,7 +228,7 @@ def boot_id() -> str:
 def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks after boot; None when there is none (proc(5), field 22)."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - the hot path
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - the hot path
             fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None

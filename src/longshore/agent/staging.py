@@ -24,6 +24,7 @@ from longshore.agent.switch import Switch
 
 #: Ends the name that something is staged under.
 SUFFIX = ".longshore-new"
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(kw_only=True)
@@ -188,7 +189,7 @@ def _mounts() -> frozenset[str]:
 
 def _unescaped(path: bytes) -> str:
     # The kernel writes what would end the field as three octal digits.
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), path))
+    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), path))
 
 
 def _is_directory(path: str) -> bool:

@@ -58,6 +58,7 @@ class Worker:
         self._layout = layout
         self._log = log
         self._journal = Journal(layout)
+        self._process = process(os.getpid())
         self._pin = envelope.SignerPin(config.specification_signer, layout.signer)
         self._executor: Executor | None = None
         self._log_client: HookLogClient | None = None
@@ -122,7 +123,7 @@ class Worker:
             identifier=command.identifier,
             execution_id=command.execution_id,
             name=command.name,
-            worker=process(os.getpid()),
+            worker=self._process,
             tries=tries,
         )
         journal = CommandJournal(self._journal, entry)

@@ -15,7 +15,10 @@ _INTEGER = re.compile(
     r"[-+]?(?:0b[01_,]+|0x[0-9a-fA-F_,]+|0[0-7_,]+|0|[1-9](?:[0-9]|,[0-9]|_[0-9])*)"
 )  # fmt: skip
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_,]*)?\.[0-9]*(?:[eE][-+][0-9]+)?")
+_LEADING = re.compile(r"[ \t\n\v\f\r]*([-+]?[0-9]{1,18}(?:_[0-9]{1,18})?)")
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9]){1,2}(?:\.[0-9_]*)?")
+#: What may stand between digits.
+_GROUPING = str.maketrans("", "", ",_")
 _INFINITE = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 #: Longer numbers mean nothing here, and Python may refuse to convert them.
 _MAX_LENGTH = 40
@@ -40,9 +43,9 @@ def number(text: str) -> int | float | None:
         return _base_60(text)
     try:
         if _FLOAT.fullmatch(text):
-            return float(re.sub(r"[,_]", "", text))
+            return float(text.translate(_GROUPING))
         if _INTEGER.fullmatch(text):
-            return _integer(re.sub(r"[,_]", "", text))
+            return _integer(text.translate(_GROUPING))
     except ValueError:
         return None
     return _INFINITE.get(text.lower())
@@ -50,7 +53,7 @@ def number(text: str) -> int | float | None:
 
 def leading_integer(text: str) -> int:
     """The digits a text begins with as a number, 0 when it begins with none: Ruby's String#to_i."""
-    digits = re.match(r"[ \t\n\v\f\r]*([-+]?[0-9]{1,18}(?:_[0-9]{1,18})?)", text)
+    digits = _LEADING.match(text)
     return int(digits.group(1)) if digits else 0
 
 

@@ -23,6 +23,10 @@ from longshore.agent.log import Log, without_secrets
         "SecretAccessKey=sosecret",
         "the token=sosecret was refused",
         "it was ghp_sosecret",
+        "nor github_pat_11sosecret",
+        "PASSWORD = sosecret",
+        "ToKeN: sosecret",
+        "AUTHORIZATION: BASIC sosecret",
     ],
 )
 def test_a_secret_is_cut_out(text: str) -> None:
