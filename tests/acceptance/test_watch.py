@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,37 @@ def test_a_terminal_gets_a_table(tmp_path: Path, shared_plane: ControlPlane, hos
     text = shown.decode()
     assert "1 of 1 succeeded" in text
     assert hosts[0].name in text
+
+
+def test_a_terminal_whose_server_goes_away_is_told_so_above_the_table(
+    tmp_path: Path, own_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+) -> None:
+    go_on = tmp_path / "go-on"
+    waits = f"echo here I am; until [ -e {go_on} ]; do sleep 0.05; done"
+    deployment_id = shop_of(own_plane, hosts_of(own_plane, 1)).start(Revision(hooks={"ValidateService": waits}))
+    ours, theirs = pty.openpty()
+    environ = os.environ | own_plane.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    watching = subprocess.Popen([BIN / "longshore", "watch", deployment_id], stdout=theirs, stderr=theirs, env=environ)
+    os.close(theirs)
+    shown = b""
+    is_away = False
+    try:
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+            if b"here I am" in shown and not is_away:
+                is_away = True
+                own_plane.kill()
+            if b"Trying again" in shown and not go_on.exists():
+                own_plane.start()
+                go_on.touch()
+    except OSError:
+        pass  # how the other end's closing is told
+    finally:
+        os.close(ours)
+    assert watching.wait(60) == 0
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()))
+    assert any(line.startswith("longshore watch: Could not connect") for line in lines)
+    assert lines[-2].endswith("1 of 1 succeeded")
 
 
 def test_what_is_no_deployment_is_exit_code_2(shared_plane: ControlPlane) -> None:

@@ -132,4 +132,5 @@ def as_json(progress: Progress) -> dict[str, Any]:
 
 
 def _say_away(error: str) -> None:
-    typer.echo(f"longshore watch: {error} Trying again for a minute.", err=True)
+    # Above a table that moves, which takes the place of sys.stderr meanwhile; typer would write past it.
+    sys.stderr.write(f"longshore watch: {error} Trying again for a minute.\n")
