@@ -10,9 +10,11 @@ import pytest
 
 from longshore.api import deployment_groups, deployments
 from longshore.domain.deployment import DEPLOYMENT_TIMEOUT, RUN_TIMEOUT, START_TIMEOUT, ScriptCode
+from longshore.domain.revision import identity
 from longshore.engine import apply as engine_apply
 from longshore.engine import starting
 from longshore.store import deployments as deployment_rows
+from longshore.store.database import Transaction
 from longshore.wire.service import AwsError
 from tests.conftest import Databases
 from tests.integration.engine.rollout import REVISION, SCOPE, Rollout
@@ -252,6 +254,52 @@ def test_unhealthy_hosts_go_first(rollout_of: Any) -> None:
     rollout.deploy(revision=OTHER, deploymentConfigName=ONE)
     rollout.tick()
     assert rollout.ready() == ["web-02"]
+
+
+def test_what_a_group_knows_of_its_hosts_comes_of_what_happened_to_each(rollout_of: Any) -> None:
+    """S2.11, S2.18, S2.19: their own result, where there was one; who was Current and did not succeed is Unknown."""
+    rollout = rollout_of(4, ALL)
+    first, second, third = ({**REVISION, "s3Location": {**REVISION["s3Location"], "key": key}} for key in "123")  # type: ignore[dict-item]
+
+    def known() -> dict[str, tuple[bool, str | None]]:
+        def look(tx: Transaction) -> dict[str, tuple[bool, str | None]]:
+            deployment = deployment_rows.get(tx, rollout.deployment_id)
+            assert deployment is not None
+            return deployment_rows.group_health(tx, deployment.group_id)
+
+        return {name[-1]: standing for name, standing in rollout.store.read(look).items()}
+
+    rollout.deploy(revision=first)
+    roll_to_the_end(rollout)
+    assert known() == dict.fromkeys("0123", (True, identity(first)))
+
+    # Stopped by the failure of the second, which nobody knows now what it runs; the others were not touched.
+    rollout.deploy(revision=second, deploymentConfigName=ONE)
+    rollout.tick()
+    rollout.run_all("web-00")
+    rollout.tick()
+    rollout.run_event("web-01", ScriptCode.SCRIPT_FAILED)
+    roll_to_the_end(rollout)
+    assert rollout.info["status"] == "Failed"
+    assert known() == {
+        "0": (True, identity(second)),
+        "1": (False, None),
+        "2": (True, identity(first)),
+        "3": (True, identity(first)),
+    }
+
+    rollout.deploy(revision=third)
+    rollout.tick()
+    rollout.run_event("web-00", ScriptCode.SCRIPT_FAILED)
+    rollout.run_event("web-02", ScriptCode.SCRIPT_FAILED)
+    roll_to_the_end(rollout)
+    assert rollout.info["status"] == "Succeeded"
+    assert known() == {
+        "0": (False, identity(second)),
+        "1": (True, identity(third)),
+        "2": (False, None),
+        "3": (True, identity(third)),
+    }
 
 
 def test_a_failed_stop_script_is_passed_over_when_asked(rollout_of: Any) -> None:
