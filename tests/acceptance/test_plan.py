@@ -57,7 +57,8 @@ def test_a_plan_tells_what_the_deployment_then_does(
     assert all(one["isHealthy"] and one["lastSeenTime"] for one in made["instances"])
     assert made["estimatedSeconds"] >= 0.2
     assert {one["installedRevision"] for one in plan(shared_plane, shop, first)["instances"]} == {"PLANNED"}
-    assert plan(shared_plane, shop, second, "--update-outdated-instances-only")["instances"] == []
+    assert len(plan(shared_plane, shop, second, "--update-outdated-instances-only")["instances"]) == 4
+    assert plan(shared_plane, shop, first, "--update-outdated-instances-only")["instances"] == []
 
 
 def test_a_plan_says_what_will_make_it_fail(shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops) -> None:

@@ -48,6 +48,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     wanted = resolve(call, cast("t.CreateDeploymentInputTypeDef", asked))
     check_is_supported(wanted.application.compute_platform)
     group = wanted.group
+    identity = revision.identity(wanted.location)
     deployed_to = members_deployed_to(group.document, asked.get("targetInstances", {}))
     seen = lineups.circumstances(
         call.tx,
@@ -56,7 +57,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         meant=deployed_to,
         elsewhere=asked.get(_ELSEWHERE, ()),
         config_name=wanted.config_name,
-        only_outdated=bool(asked.get("updateOutdatedInstancesOnly")),
+        only_without=identity if asked.get("updateOutdatedInstancesOnly") else None,
         limit=call.limits.instances_per_deployment,
         account_limit=call.limits.active_instances,
     )
@@ -68,9 +69,7 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
         "revision": wanted.location,
         "deploymentConfigName": wanted.config_name,
         "instances": [
-            _instance(host, number, seen, revision.identity(wanted.location), last_seen)
-            for number, wave in enumerate(waves, 1)
-            for host in wave
+            _instance(host, number, seen, identity, last_seen) for number, wave in enumerate(waves, 1) for host in wave
         ],
         "waves": len(waves) if lineup.refusal is None else 0,
         "lifecycleEvents": list(_events(group)),

@@ -96,6 +96,8 @@ def _show(made: dict[str, Any]) -> None:
             )
             console.print(f"behind   {', '.join(balancers)}: {how}")
         console.print(_table(instances))
+    elif not instances and not made["problems"]:
+        console.print("on no instance: all of the deployment group have the revision already")
     if "estimatedSeconds" in made:
         console.print(f"takes about {made['estimatedSeconds']:.0f} s, as the last success did")
     for problem in made["problems"]:

@@ -36,7 +36,8 @@ class Circumstances:
     current_revision: str | None
     #: None when it was deleted after the deployment was created.
     config: DeploymentConfig | None
-    only_outdated: bool
+    #: Only hosts without this revision take part (S6.17); None: all do.
+    only_without: str | None
     #: Most hosts one deployment may have.
     limit: int
     #: How many more hosts the account's deployments may have at once, and how many altogether.
@@ -104,7 +105,7 @@ def line_up(seen: Circumstances) -> Lineup:
             f"{seen.config.name} deploys zone by zone, and on-premises instances are in no availability zone. "
             "Use a deployment configuration without zonalConfig.",
         )
-    hosts = [host for host in seen.hosts if not (seen.only_outdated and _is_current(seen, host))]
+    hosts = [host for host in seen.hosts if not _is_left_out(seen, host)]
     if len(hosts) > seen.limit:
         return _refused(
             ErrorCode.OVER_MAX_INSTANCES,
@@ -136,10 +137,10 @@ def turn_of(seen: Circumstances, host: Host) -> Turn:
     return turn(healthy=healthy, installed=installed, current=seen.current_revision)
 
 
-def _is_current(seen: Circumstances, host: Host) -> bool:
-    # Revision health alone decides (S6.17): a host whose last attempt failed is no longer known to be Current.
+def _is_left_out(seen: Circumstances, host: Host) -> bool:
+    # What it runs alone decides: of a host whose last attempt failed that is not known any more.
     _, installed = seen.health.get(host.name, (False, None))
-    return installed is not None and installed == seen.current_revision
+    return installed is not None and installed == seen.only_without
 
 
 def _refused(code: ErrorCode, message: str) -> Lineup:

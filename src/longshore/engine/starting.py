@@ -113,6 +113,7 @@ def _plan_lineup(
             account_limit=world.max_active_targets,
         )
     else:
+        updates_outdated_only = deployment.document.get("updateOutdatedInstancesOnly")
         seen = lineups.circumstances(
             tx,
             deployment.scope,
@@ -120,7 +121,7 @@ def _plan_lineup(
             meant=group.document,
             elsewhere=elsewhere,
             config_name=deployment.config_name,
-            only_outdated=bool(deployment.document.get("updateOutdatedInstancesOnly")),
+            only_without=deployment.revision_identity if updates_outdated_only else None,
             limit=world.max_targets,
             account_limit=world.max_active_targets,
             ignores_zones=deployment.creator == CREATOR,

@@ -40,14 +40,15 @@ def circumstances(
     meant: Mapping[str, Any],
     elsewhere: Sequence[Host],
     config_name: str,
-    only_outdated: bool,
+    only_without: str | None,
     limit: int,
     account_limit: int,
     ignores_zones: bool = False,
 ) -> Circumstances:
     """`meant` says who is deployed to, spelled as a group's document.
 
-    `elsewhere` are those of them that no row tells of: EC2 instances.
+    `elsewhere` are those of them that no row tells of: EC2 instances. Hosts that run the revision `only_without` take
+    no part.
     `limit` is how many hosts one deployment may have, `account_limit` how many all of the account's at once.
     """
     hosts = [*elsewhere, *on_premises(tx, scope, meant)]
@@ -57,7 +58,7 @@ def circumstances(
         health=deployments.group_health(tx, group.id) if hosts else {},
         current_revision=group.target_revision_identity,
         config=deployment_configs.find(tx, scope, config_name),
-        only_outdated=only_outdated,
+        only_without=only_without,
         limit=limit,
         account_room=account_limit - (deployments.count_active_targets(tx, scope) if hosts else 0),
         account_limit=account_limit,
@@ -76,7 +77,7 @@ def of_instance(
         health={},
         current_revision=deployment.revision_identity,
         config=PREDEFINED[deployment.config_name],
-        only_outdated=False,
+        only_without=None,
         limit=limit,
         account_room=account_limit - deployments.count_active_targets(tx, scope),
         account_limit=account_limit,

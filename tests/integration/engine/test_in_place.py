@@ -228,7 +228,7 @@ def test_a_group_takes_one_deployment_at_a_time(rollout_of: Any) -> None:
 
 
 def test_only_outdated_hosts_are_updated_when_asked(rollout_of: Any) -> None:
-    """S6.17, S6.21: the host that failed and the one that is new; then none, which is a success."""
+    """S6.17, S6.21: who does not run the revision that is deployed; where that is nobody, it is a success."""
     rollout = rollout_of(3, ALL)
     rollout.deploy()
     rollout.tick()
@@ -242,6 +242,19 @@ def test_only_outdated_hosts_are_updated_when_asked(rollout_of: Any) -> None:
     roll_to_the_end(rollout)
     assert rollout.info["status"] == "Succeeded"
     assert rollout.overview == {}
+    assert "has the revision already" in rollout.info["additionalDeploymentStatusInfo"]
+    assert "errorInformation" not in rollout.info
+    # The first of them gets another revision before that deployment fails; the others are behind it then.
+    rollout.deploy(revision=OTHER, deploymentConfigName=ONE)
+    rollout.tick()
+    rollout.run_all("web-00")
+    rollout.tick()
+    rollout.run_event("web-01", ScriptCode.SCRIPT_FAILED)
+    roll_to_the_end(rollout)
+    rollout.deploy(revision=OTHER, updateOutdatedInstancesOnly=True)
+    roll_to_the_end(rollout)
+    assert rollout.overview == {"Succeeded": 2}
+    assert {rollout.target(name)["status"] for name in ("web-01", "web-02")} == {"Succeeded"}
 
 
 def test_unhealthy_hosts_go_first(rollout_of: Any) -> None:

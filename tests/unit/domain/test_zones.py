@@ -130,7 +130,7 @@ def seen(zones: dict[str, int], **zonal: object) -> Circumstances:
         health={"i-b1": (True, "r1")},
         current_revision="r2",
         config=config,
-        only_outdated=False,
+        only_without=None,
         limit=1000,
         account_room=1000,
         account_limit=1000,

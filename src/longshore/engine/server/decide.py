@@ -92,7 +92,8 @@ def _verdict(seen: Seen) -> Verdict:
 def _finished_by_itself(seen: Seen, verdict: Verdict) -> Finish | None:
     if seen.fleet.total == 0:
         # `updateOutdatedInstancesOnly` with nothing outdated (S6.17).
-        return Finish(status=DeploymentStatus.SUCCEEDED)
+        said = "Every instance of the deployment group has the revision already, so none was deployed to."
+        return Finish(status=DeploymentStatus.SUCCEEDED, message=said)
     if verdict is Verdict.SUCCEEDED and not seen.fleet.skipped:
         return Finish(status=DeploymentStatus.SUCCEEDED)
     return None

@@ -208,7 +208,7 @@ class Replacing:
             meant=meant,
             elsewhere=replacements,
             config_name=deployment.config_name,
-            only_outdated=False,
+            only_without=None,
             limit=self._limit,
             account_limit=self._account_limit,
         )
