@@ -1,4 +1,4 @@
-"""Databases for every test that stores something."""
+"""What every test is run with, and databases for those that store something."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL
 
 from longshore.store.database import Store, sqlite_url
 from longshore.store.wakeup import Wakeup
 from tests import postgresql
+
+# How long an example takes tells how busy the machine is, and nothing of what is tested.
+settings.register_profile("longshore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("longshore")
 
 
 @pytest.fixture(scope="session")
