@@ -63,9 +63,8 @@ def batch_get_applications(call: Call, asked: BatchGetApplicationsInputTypeDef) 
             " several calls.",
         )
     found = applications.several(call.tx, call.scope, names)
-    for name in names:
-        if name not in found:
-            raise application_missing(call, name)
+    if missing := [name for name in dict.fromkeys(names) if name not in found]:
+        raise application_missing(call, ", ".join(missing))
     infos = [_info(found[name]) for name in names]
     return cast("BatchGetApplicationsOutputTypeDef", {"applicationsInfo": infos})
 

@@ -165,9 +165,8 @@ def _registered(call: Call, names: Sequence[str]) -> list[Instance]:
             " them in several calls.",
         )
     found = instances.several(call.tx, call.scope, names)
-    for name in names:
-        if name not in found or not found[name].is_registered:
-            raise _not_registered(call, name)
+    if missing := [name for name in dict.fromkeys(names) if name not in found or not found[name].is_registered]:
+        raise _not_registered(call, ", ".join(missing))
     return list(found.values())
 
 

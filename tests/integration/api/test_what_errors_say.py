@@ -53,6 +53,17 @@ def test_what_is_not_there_is_told_with_the_command_that_shows_what_is(
     assert shown[1] in COMMANDS
 
 
+def test_all_that_is_missing_is_named_at_once(codedeploy: Any, app: str, refused: Any) -> None:
+    with refused("ApplicationDoesNotExist") as why:
+        codedeploy.batch_get_applications(applicationNames=["gone", app, "lost", "gone"])
+    assert "named gone, lost for account" in why[0]
+    codedeploy.register_on_premises_instance(instanceName="web-1", iamUserArn="arn:aws:iam::123456789012:user/web-1")
+    with refused("InstanceNotRegistered") as why:
+        codedeploy.add_tags_to_on_premises_instances(instanceNames=["gone", "web-1", "lost"], tags=[TAG])
+    assert "named gone, lost is registered" in why[0]
+    assert codedeploy.get_on_premises_instance(instanceName="web-1")["instanceInfo"]["tags"] == []
+
+
 def test_format_comes_before_what_is_there(codedeploy: Any, app: str, scope: Any, refused: Any) -> None:
     """S0.7: presence, format, existence, limits."""
     nowhere = {"applicationName": "nope", "deploymentGroupName": "nope"}
