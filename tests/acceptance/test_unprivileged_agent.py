@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from longshore.onebox.machinery.host_view import HostView, why_not
+from longshore.onebox.machinery.host_view import HostView, this_program, why_not
 from tests.acceptance.world import BIN, ControlPlane, Host, Revision, Shop
 
 NOBODY = 65534
@@ -28,10 +30,10 @@ def host(tmp_path: Path, shared_plane: ControlPlane) -> Iterator[Host]:
     for place in ("/opt/agent", "/srv/shop"):
         view.written(place).mkdir(parents=True)
         os.chown(view.written(place), NOBODY, NOBODY)
-    # Python may live in root's home, which on this host everybody may pass through.
-    view.written("/root").mkdir(parents=True, exist_ok=True)
-    view.written("/root").chmod(0o755)
-    program = (setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs")
+    # Python and its packages may live in root's home, which on this host alone everybody may pass through.
+    ways = {str(parent) for place in this_program() for parent in place.parents}
+    opened = ("sh", "-euc", f'chmod a+x {shlex.join(sorted(ways))}; exec "$@"', "sh")
+    program = (*opened, setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs")
     made = Host(
         name="nobodys",
         folder=tmp_path / "host",
@@ -54,6 +56,8 @@ def test_what_needs_no_root_is_deployed(host: Host, shared_plane: ControlPlane, 
     page = host.view.written("/srv/shop/page")
     assert (page.read_text(), page.stat().st_uid) == ("hello\n", NOBODY)
     assert {process.uids().effective for process in host.processes} == {NOBODY}
+    # And not another Python that was found instead.
+    assert Path(host.agent.exe()).resolve() == Path(sys.executable).resolve()
     newest = max((host.root).glob("*/d-*/logs/scripts.log"), key=lambda path: path.stat().st_mtime)
     assert newest.read_text().count("[stdout]nobody") == 2
 
