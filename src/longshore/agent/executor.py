@@ -102,7 +102,8 @@ class Executor:
             return
         if unknown := sorted(set(appspec.hooks) - set(possible)):
             raise InstallError(
-                f"the AppSpec file has hooks for events this deployment does not have: {', '.join(unknown)}"
+                f"the AppSpec file has hooks for events this deployment does not have: {', '.join(unknown)}. "
+                "Correct or remove them; longshore local runs events of your own that --events lists"
             )
         if missing := sorted(set(possible) - HOOK_EVENTS - {"DownloadBundle", "Install"} - set(appspec.hooks)):
             raise InstallError(f"the deployment lists events the AppSpec file has no hooks for: {', '.join(missing)}")

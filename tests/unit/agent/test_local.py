@@ -135,3 +135,8 @@ def test_files_and_directories_must_be_what_their_type_says(tmp_path: Path) -> N
 def test_other_places_are_refused(location: str, kind: str) -> None:
     with pytest.raises(LocationError):
         revision(location, kind)
+
+
+def test_a_commit_that_is_not_named_in_full_is_no_file_either() -> None:
+    with pytest.raises(LocationError, match="by its whole id, 40 hexadecimal digits"):
+        revision("bitbucket.org/team/shop#0123abc")

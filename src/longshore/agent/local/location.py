@@ -75,7 +75,10 @@ def _on_this_host(location: str, kind: str, appspec: str | None) -> Revision:
     said = unquote(urlsplit(location).path) if location.startswith("file:") else location
     place = Path(os.path.abspath(said))  # noqa: PTH100 - normalises, does not follow links
     if not place.exists():
-        raise LocationError(f"there is no bundle at {place}")
+        hint = (
+            "; a commit of a git repository is named by its whole id, 40 hexadecimal digits" if "#" in location else ""
+        )
+        raise LocationError(f"there is no bundle at {place}{hint}")
     if kind != "directory":
         if place.is_dir():
             raise LocationError(f"{place} is a directory, not a {kind} archive; leave --type out, or name the archive")
