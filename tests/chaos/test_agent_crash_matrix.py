@@ -181,12 +181,19 @@ def ground() -> Iterator[Ground]:
     shutil.rmtree(room)
 
 
-@pytest.mark.parametrize("how", ["killed", "failing"])
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_fault_at_every_step(ground: Ground, command: str, how: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "faults"),
+    [
+        *((command, ["kill"]) for command in COMMANDS),
+        *((command, [error]) for command in ("DownloadBundle", "AfterInstall") for error in ERRORS),
+        # In turn, for test_installer.py has each of them at each step of the Install.
+        ("Install", ERRORS),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "-".join(given),
+)
+def test_a_fault_at_every_step(ground: Ground, command: str, faults: Sequence[str]) -> None:
     for number, expected in enumerate(TABLE[command], 1):
-        # The errors in turn; test_installer.py has each of them at each step of the Install.
-        fault = "kill" if how == "killed" else ERRORS[number % len(ERRORS)]
+        fault = faults[number % len(faults)]
         name, disk, ended = ground.strike(command, number, fault)
         assert name == expected["step"]
         if fault == "kill":
