@@ -38,6 +38,7 @@ def command_line(asked: str = "") -> typer.Typer:
     """The command that is asked for, alone: each loads what only it needs, and a server lives long. Otherwise all."""
     made = typer.Typer(
         cls=Listing,
+        context_settings={"help_option_names": ["-h", "--help"]},
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -16,6 +16,13 @@ def test_help_says_a_whole_sentence_of_every_command() -> None:
     assert "..." not in told.partition("Commands:")[2]
 
 
+@pytest.mark.parametrize("words", [[], ["watch"], ["keys", "create"]])
+def test_help_may_be_asked_for_in_short(words: list[str]) -> None:
+    short, long = (CliRunner().invoke(command_line(), [*words, option]) for option in ("-h", "--help"))
+    assert short.exit_code == 0
+    assert short.stdout == long.stdout
+
+
 def test_the_version() -> None:
     assert CliRunner().invoke(command_line(), ["--version"]).stdout == f"longshore {VERSION}\n"
 
