@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Shop(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        self.came = time.time()
         answers = {"/": {"release": RELEASE, "host": HOST}, "/health": {"health": "well"}}
         answer = answers.get(self.path)
         body = (json.dumps(answer or {"error": "There is nothing here."}) + "\n").encode()
@@ -28,8 +30,10 @@ class Shop(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
-        """The shop keeps no list of its customers."""
+    def log_request(self, code="-", *_):
+        """A line a request: when it came (seconds since 1970), for whom if by a load balancer, what for, the answer."""
+        whose = self.headers.get("X-Forwarded-For", "-").replace(" ", "")
+        print(f"{self.came:.3f} {whose} {self.path} {int(code)}", flush=True)
 
 
 class Server(ThreadingHTTPServer):

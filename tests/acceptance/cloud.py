@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,34 +60,62 @@ def run_example(plane: ControlPlane, name: str, *words: str, **environ: str) -> 
 
 
 @dataclass(frozen=True)
-class Away:
-    """A host is being deployed to, and nobody may be sent there."""
+class Closed:
+    """When nobody may be sent to a host: before it is ready, while it is deployed to, and when it has been let go."""
 
     host: str
     start: float
     end: float
 
 
-def away(plane: ControlPlane, deployment_id: str) -> list[Away]:
-    """When each host of a deployment was out of traffic: from the end of BlockTraffic to the start of AllowTraffic."""
+def hosts_by_id(plane: ControlPlane) -> dict[str, str]:
+    """The host names of the instances that are there."""
+    found = plane.client("ec2").describe_instances()["Reservations"]
+    every = (one for reservation in found for one in reservation["Instances"])
+    return {one["InstanceId"]: one["PrivateDnsName"] for one in every if one["PrivateDnsName"]}
+
+
+def closed(plane: ControlPlane, deployments: Sequence[str], hosts: Mapping[str, str]) -> list[Closed]:
+    """When each of these hosts was closed, as deployments recorded it: the first to them, and all that followed.
+
+    A host opens when its AllowTraffic begins, or it is given up, and has closed when its BlockTraffic has ended.
+    The name of one that is
+    gone may be another one's later; one that `hosts` does not know goes by its id.
+    """
     deploy = plane.client("codedeploy")
-    names = {
-        one["InstanceId"]: one["PrivateDnsName"]
-        for reservation in plane.client("ec2").describe_instances()["Reservations"]
-        for one in reservation["Instances"]
-    }
+    moves: dict[str, list[tuple[float, bool]]] = {}
+    for deployment_id in deployments:
+        for target_id in deploy.list_deployment_targets(deploymentId=deployment_id)["targetIds"]:
+            answer = deploy.get_deployment_target(deploymentId=deployment_id, targetId=target_id)
+            events = answer["deploymentTarget"]["instanceTarget"]["lifecycleEvents"]
+            by_name = {one["lifecycleEventName"]: one for one in events}
+            opened = by_name.get("AllowTraffic", {}).get("startTime")
+            has_closed = by_name.get("BlockTraffic", {}).get("endTime")
+            stop = by_name.get("ApplicationStop", {})
+            if opened is None and has_closed and stop.get("status") == "Skipped":
+                # It turned back before anything was done to it.
+                opened = stop["endTime"]
+            known = moves.setdefault(hosts.get(target_id, target_id), [])
+            known += [(opened.timestamp(), True)] if opened else []
+            known += [(has_closed.timestamp(), False)] if has_closed else []
     found = []
-    for target_id in deploy.list_deployment_targets(deploymentId=deployment_id)["targetIds"]:
-        answer = deploy.get_deployment_target(deploymentId=deployment_id, targetId=target_id)
-        target = answer["deploymentTarget"]["instanceTarget"]
-        events = {one["lifecycleEventName"]: one for one in target["lifecycleEvents"]}
-        left, back = events["BlockTraffic"].get("endTime"), events["AllowTraffic"].get("startTime")
-        if left is None:
-            continue
-        # One whose deployment failed does not come back by it.
-        end = back.timestamp() if back is not None else target["lastUpdatedAt"].timestamp()
-        found.append(Away(names[target_id], left.timestamp(), end))
+    for name, known in moves.items():
+        since: float | None = 0.0
+        for moment, opens in sorted(known):
+            if opens and since is not None:
+                found.append(Closed(name, since, moment))
+            since = None if opens else moment if since is None else since
+        if since is not None:
+            found.append(Closed(name, since, math.inf))
     return found
+
+
+def customers_of(plane: ControlPlane, instance_id: str) -> list[float]:
+    """When an instance was asked for its page through a load balancer, by its own record."""
+    directory = plane.data_dir / "onebox" / "ec2" / "instances" / instance_id
+    log = HostView(directory=directory, name=instance_id).written("/var/log/shop.log")
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [float(line[0]) for line in lines if line[2:] == ["/", "200"] and line[1] != "-"]
 
 
 def require_no_loss(samples: Sequence[Sample]) -> None:
@@ -95,11 +124,19 @@ def require_no_loss(samples: Sequence[Sample]) -> None:
     assert not failed, f"{len(failed)} of {len(samples)} requests failed, as {failed[:5]}"
 
 
-def require_nobody_at(samples: Sequence[Sample], closed: Sequence[Away]) -> None:
-    """Nobody was sent to a host that was being deployed to."""
+def require_nobody_at(asked: Mapping[str, Sequence[float]], closed: Sequence[Closed]) -> None:
+    """Nobody was sent to a host that was closed; `asked` says when each was asked."""
     for one in closed:
-        there = [sample for sample in samples if sample.host == one.host and one.start <= sample.at < one.end]
-        assert not there, f"{len(there)} requests went to {one}, as {there[:3]}"
+        there = [moment for moment in asked.get(one.host, ()) if one.start <= moment < one.end]
+        assert not there, f"{len(there)} requests went to {one}, as at {there[:3]}"
+
+
+def asked_of(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """When each host was asked, by the record of those who asked."""
+    found: dict[str, list[float]] = {}
+    for sample in samples:
+        found.setdefault(sample.host, []).append(sample.at)
+    return found
 
 
 def deployments_of(plane: ControlPlane, application: str) -> list[Any]:

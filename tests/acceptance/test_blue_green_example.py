@@ -9,7 +9,18 @@ from typing import Any
 from bench.load import load, pace, read
 from bench.shares import picture
 
-from tests.acceptance.cloud import EXAMPLES, cloud_in, deployments_of, require_no_loss, run_example
+from tests.acceptance.cloud import (
+    EXAMPLES,
+    asked_of,
+    closed,
+    cloud_in,
+    customers_of,
+    deployments_of,
+    hosts_by_id,
+    require_no_loss,
+    require_nobody_at,
+    run_example,
+)
 from tests.acceptance.world import FINAL, ControlPlane, wait_until
 
 
@@ -17,17 +28,30 @@ def test_customers_are_moved_over_and_back_and_none_is_lost(tmp_path: Path) -> N
     record = tmp_path / "record.csv"
     with cloud_in(tmp_path) as plane:
         said = run_example(plane, "blue-green", "1", MINUTES="0")
-        blue = _running(plane.client("ec2"))
+        blue, hosts = _running(plane.client("ec2")), hosts_by_id(plane)
         with load(said.split()[-1], record):
             run_example(plane, "blue-green", "2")
             _, moved = deployments_of(plane, "green-shop")
             green = _running(plane.client("ec2"))
+            hosts |= hosts_by_id(plane)
             stopped, back = _change_of_mind(plane, tmp_path / "release-3")
         ec2 = plane.client("ec2")
         assert not blue & green, "the first fleet went when its time was over"
         assert green <= _running(ec2), "the second one serves again"
+        late = _running(ec2) - green
+        hosts |= hosts_by_id(plane)
+        every = [one["deploymentId"] for one in deployments_of(plane, "green-shop")]
+        shut = closed(plane, every, hosts)
+        # The first fleet is gone, and its records with it.
+        seen = {hosts[one]: customers_of(plane, one) for one in green | late}
     samples = read(record)
     require_no_loss(samples)
+    assert {sample.host for sample in samples} == {hosts[one] for one in blue | green | late}
+    assert {one.host for one in shut if one.start == 0.0} >= {hosts[one] for one in blue | green | late}
+    assert {one.host for one in shut if one.start > 0.0} >= {hosts[one] for one in blue | green | late}
+    require_nobody_at(asked_of(samples), shut)
+    require_nobody_at(seen, shut)
+    assert all(len(moments) > 100 for moments in seen.values()), "hosts keep their own record"
     assert pace(samples) >= 200
     assert {sample.release for sample in samples} == {"1", "2", "3"}
     between = moved["completeTime"].timestamp(), stopped["createTime"].timestamp()

@@ -10,9 +10,12 @@ from bench.shares import picture
 
 from tests.acceptance.cloud import (
     EXAMPLES,
-    away,
+    asked_of,
+    closed,
     cloud_in,
+    customers_of,
     deployments_of,
+    hosts_by_id,
     require_no_loss,
     require_nobody_at,
     run_example,
@@ -31,14 +34,18 @@ def test_nobody_notices_a_roll_nor_a_rollback(tmp_path: Path) -> None:
         with load(url, record):
             run_example(plane, NAME, "2")
             _, rolled = deployments_of(plane, "shop")
-            rolled_back = _roll_back(plane, tmp_path / "broken")
-        failed = deployments_of(plane, "shop")[-2]
-        closed = [one for each in (rolled, failed, rolled_back) for one in away(plane, each["deploymentId"])]
+            _roll_back(plane, tmp_path / "broken")
+        every = deployments_of(plane, "shop")
+        failed, hosts = every[-2], hosts_by_id(plane)
+        shut = closed(plane, [one["deploymentId"] for one in every], hosts)
+        seen = {hosts[one]: customers_of(plane, one) for one in hosts}
     samples = read(record)
     require_no_loss(samples)
     assert pace(samples) >= 200
-    assert len(closed) >= 10 + 5 + 5, "it is known of every host when it was away"
-    require_nobody_at(samples, closed)
+    assert len(shut) >= 10 + 10 + 5, "before the first release, while the second was rolled, and the third failed"
+    require_nobody_at(asked_of(samples), shut)
+    require_nobody_at(seen, shut)
+    assert all(len(moments) > 100 for moments in seen.values()), "and they keep their own record"
     assert {sample.release for sample in samples} == {"1", "2"}, "nobody saw the release that does not work"
     assert {sample.release for sample in samples if sample.at > rolled["completeTime"].timestamp()} == {"2"}
     assert len({sample.host for sample in samples}) == 10
