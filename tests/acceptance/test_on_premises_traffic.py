@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,11 +55,11 @@ def plane(tmp_path: Path) -> Iterator[ControlPlane]:
         yield made
 
 
-def revision(release: str) -> Revision:
+def revision(release: str, **hooks: str) -> Revision:
     return Revision(
         files={"VERSION": release, "shop.py": SERVER},
         install={"VERSION": "/opt/shop", "shop.py": "/opt/shop"},
-        hooks={"ApplicationStop": STOP, "ApplicationStart": START},
+        hooks={"ApplicationStop": STOP, "ApplicationStart": START, **hooks},
     )
 
 
@@ -126,6 +128,65 @@ def test_hosts_that_say_where_they_are(
             left, back = (events[one][at].timestamp() for one, at in AWAY)
             there = [one for one in samples if one.host == addresses[host.name] and left <= one.at < back]
             assert not there, f"{len(there)} requests went to {host.name} while it was deployed to"
+
+
+def test_who_is_left_out_of_traffic_is_told(
+    plane: ControlPlane, hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
+) -> None:
+    """By StopDeployment, by the deployment and by `longshore watch`; and who was not touched serves again."""
+    hosts = hosts_of(plane, 2, views=True)
+    shop = shop_of(plane, hosts)
+    addresses = placed(shop, hosts)
+    url = balanced(plane)
+    shop.deploy.update_deployment_group(
+        applicationName=shop.name,
+        currentDeploymentGroupName="prod",
+        serviceRoleArn=service_role(plane),
+        deploymentConfigName="CodeDeployDefault.OneAtATime",
+        deploymentStyle={"deploymentType": "IN_PLACE", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        loadBalancerInfo={"targetGroupInfoList": [{"name": "shop"}]},
+    )
+    slow = revision("1", AfterBlockTraffic="sleep 3", BeforeInstall="sleep 3")
+    _, first = shop.run(slow)
+    assert first["status"] == "Succeeded", first
+
+    def at(deployment_id: str, event: str) -> str | None:
+        for host in hosts:
+            if shop.events(deployment_id, host.name)[event]["status"] == "InProgress":
+                return host.name
+        return None
+
+    stopped = shop.start(slow)
+    wait_until("the deployment has hosts", lambda: shop.info(stopped)["status"] == "InProgress")
+    touched = wait_until("a host is being deployed to", lambda: at(stopped, "BeforeInstall"))
+    said = shop.deploy.stop_deployment(deploymentId=stopped)
+    assert said["status"] == "Pending"
+    assert f"{touched} gets no traffic: it is out of target group shop, and half deployed to" in said["statusMessage"]
+    told = f"{touched} gets no traffic: it is out of target group shop. A deployment puts back whom it succeeds on;"
+    ended = shop.ended(stopped)
+    assert ended["status"] == "Stopped"
+    assert told in ended["errorInformation"]["message"]
+    assert told in plane.run("longshore", "watch", stopped, check=False).stdout
+    assert told in shop.deploy.stop_deployment(deploymentId=stopped)["statusMessage"]
+    (other,) = {host.name for host in hosts} - {touched}
+    assert {served_by(url) for _ in range(8)} == {addresses[other]}
+    assert shop.run(slow)[1]["status"] == "Succeeded"
+    assert {served_by(url) for _ in range(8)} == set(addresses.values())
+
+    deleted = shop.start(slow)
+    wait_until("the deployment has hosts", lambda: shop.info(deleted)["status"] == "InProgress")
+    wait_until("a host is out and as it was", lambda: at(deleted, "AfterBlockTraffic"))
+    shop.deploy.delete_deployment_group(applicationName=shop.name, deploymentGroupName="prod")
+    ended = shop.ended(deleted)
+    assert ended["errorInformation"]["code"] == "DEPLOYMENT_GROUP_MISSING"
+    assert "no traffic" not in ended["errorInformation"]["message"]
+    wait_until("both serve", lambda: {served_by(url) for _ in range(8)} == set(addresses.values()))
+
+
+def served_by(url: str) -> str:
+    """The address of the host that answers."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(json.load(answer)["host"])
 
 
 def test_blue_green(

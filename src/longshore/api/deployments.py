@@ -16,10 +16,12 @@ from longshore.api.operations import Call, reads, writes
 from longshore.api.pages import page
 from longshore.api.revisions import check_location
 from longshore.domain import revision
+from longshore.domain.balancing import balancers_of, out_of
 from longshore.domain.blue_green import Phase, options_of
 from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
 from longshore.domain.ids import new_deployment_id
 from longshore.domain.rollback import as_stopped
+from longshore.domain.target import stays_out
 from longshore.store import deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
 from longshore.store.deployment_groups import DeploymentGroup
@@ -160,7 +162,8 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
     """Ask for a stop: nothing more is scheduled, and what runs may finish its event (S6.5–S6.8)."""
     deployment = existing_deployment(call, asked["deploymentId"])
     if deployment.status is DeploymentStatus.STOPPED:
-        return {"status": "Succeeded", "statusMessage": "The deployment has stopped."}
+        # What it says of itself says whom it left out of traffic.
+        return {"status": "Succeeded", "statusMessage": deployment.error_message or "The deployment has stopped."}
     if deployment.status.is_final:
         raise AwsError(
             "DeploymentAlreadyCompletedException",
@@ -187,12 +190,18 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
     # In the same commit: from the moment of the answer on, no host starts another event.
     targets.halt(call.tx, deployment.id)
     deployments.ask_to_stop(call.tx, deployment.id, by=call.caller, now=call.now)
-    if targets.any_running(call.tx, deployment.id) or targets.errands(call.tx, deployment.id):
-        return {
-            "status": "Pending",
-            "statusMessage": "Nothing more will be scheduled; lifecycle events that are running may finish.",
-        }
-    return {"status": "Succeeded", "statusMessage": "Nothing was running, and nothing more will be scheduled."}
+    is_busy = targets.any_running(call.tx, deployment.id) or bool(targets.errands(call.tx, deployment.id))
+    said = [
+        "Nothing more will be scheduled; lifecycle events that are running may finish."
+        if is_busy
+        else "Nothing was running, and nothing more will be scheduled."
+    ]
+    if left := [row.target_id for row in targets.taken_out(call.tx, deployment.id) if stays_out(row.target)]:
+        said.append(
+            f"{out_of(left, balancers_of(deployment.document))}, and half deployed to. A deployment, be it a rollback,"
+            " puts back whom it succeeds on; or register them there yourself."
+        )
+    return {"status": "Pending" if is_busy else "Succeeded", "statusMessage": " ".join(said)}
 
 
 def _revision(

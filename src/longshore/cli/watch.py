@@ -112,6 +112,8 @@ def as_json(progress: Progress) -> dict[str, Any]:
     }
     if progress.error_code:
         ended["errorInformation"] = {"code": progress.error_code, "message": progress.error_message}
+    if progress.status_message:
+        ended["deploymentStatusMessages"] = [progress.status_message]
     if progress.rollback_message:
         ended["rollbackInfo"] = {"rollbackMessage": progress.rollback_message}
         if progress.rollback_id:

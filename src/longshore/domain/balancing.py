@@ -146,6 +146,18 @@ def balancers_of(document: Mapping[str, Any]) -> tuple[Balancer, ...]:
     return tuple(dict.fromkeys(Balancer(kind=kind, name=name) for kind, name in named if name))
 
 
+#: Hosts that a sentence names.
+_MOST_NAMED = 5
+
+
+def out_of(hosts: Sequence[str], balancers: Iterable[Balancer]) -> str:
+    """Who gets no traffic, in words: as in ``i-1 and 3 more get no traffic: they are out of target group shop``."""
+    more = len(hosts) - _MOST_NAMED
+    named = ", ".join(hosts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    how = "gets no traffic: it is" if len(hosts) == 1 else "get no traffic: they are"
+    return f"{named} {how} out of {' and '.join(map(str, balancers))}"
+
+
 class Wish(StrEnum):
     """What is to become of a host at its balancers."""
 

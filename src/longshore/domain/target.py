@@ -83,7 +83,7 @@ class Target:
     forgives_stop_failures: bool = False
     #: Its side in a blue/green deployment.
     label: Label | None = None
-    #: The engine took it out of its load balancers, or was about to.
+    #: The engine took it out of its load balancers, or was about to, and has not put it back.
     taken_out: bool = False
 
     @property
@@ -155,7 +155,11 @@ def advance(target: Target, report: Report, now: float) -> Target:
 
 def settle(target: Target, outcome: Diagnostics, now: float) -> Target:
     """What comes of an event that the engine has carried out; the same target when none of those is due."""
-    return _finished(target, outcome, now) if target.command is CommandState.ENGINE else target
+    if target.command is not CommandState.ENGINE:
+        return target
+    if outcome.error_code is ScriptCode.SUCCESS and target.event.name == ALLOW_TRAFFIC[1]:
+        target = replace(target, taken_out=False)
+    return _finished(target, outcome, now)
 
 
 def returned(target: Target, problem: str | None = None) -> Target:
@@ -167,7 +171,17 @@ def returned(target: Target, problem: str | None = None) -> Target:
         at = next(index for index, event in enumerate(events) if event.name == BLOCK_TRAFFIC[1])
         told = Diagnostics(error_code=ScriptCode.UNKNOWN_ERROR, script_name="", message=problem, log_tail="")
         events = (*events[:at], replace(events[at], diagnostics=told), *events[at + 1 :])
-    return replace(target, events=events, command=CommandState.NONE, deadline=None)
+    return replace(target, events=events, command=CommandState.NONE, deadline=None, taken_out=problem is not None)
+
+
+def stays_out(target: Target) -> bool:
+    """Whether it gets no traffic when it goes no further: it is out, and nobody puts back who is half deployed to."""
+    return target.taken_out and _comes_back(target) and not _is_untouched(target)
+
+
+def is_left_out(target: Target) -> bool:
+    """Whether it has ended and gets no traffic, though its deployment meant to put it back."""
+    return target.taken_out and _comes_back(target) and target.status.is_final
 
 
 def lose(target: Target, now: float) -> Target:
@@ -269,6 +283,11 @@ def _end(target: Target, events: tuple[LifecycleEvent, ...], status: TargetStatu
 
 def _is_untouched(target: Target) -> bool:
     """Whether it was taken out of traffic to be put back, and runs what it ran when it was."""
-    if not target.taken_out or ALLOW_TRAFFIC[1] not in {event.name for event in target.events}:
+    if not target.taken_out or not _comes_back(target):
         return False
     return all(event.start_time is None for event in target.events if event.name == "ApplicationStop")
+
+
+def _comes_back(target: Target) -> bool:
+    """Whether its deployment means to put it back once it has taken it out."""
+    return any(event.name == ALLOW_TRAFFIC[1] for event in target.events)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from longshore.domain.auto_scaling import Transition
+from longshore.domain.balancing import balancers_of, out_of
 from longshore.domain.deployment import START_TIMEOUT, DeploymentStatus, TargetStatus
 from longshore.domain.lifecycle_hook import BOOT_TIMEOUT, transition_of
-from longshore.domain.target import Target, lose, skip, start
+from longshore.domain.target import Target, is_left_out, lose, skip, start
 from longshore.engine import rollback, triggers
 from longshore.engine.plan import Plan
 from longshore.engine.server import blue_green
@@ -79,12 +80,13 @@ def apply(
         deployments.release(tx, claim, wake_at=now)
         return
     after = rollback.aftermath(tx, deployment, plan.finish, now)
+    left = _left_out(tx, deployment, after)
     deployments.finish(
         tx,
         deployment.id,
         status=plan.finish.status,
         code=plan.finish.code,
-        message=plan.finish.message,
+        message=" ".join(filter(None, (plan.finish.message, left))) or None,
         now=now,
         rollback_info=after.info or deployment.rollback_info,
     )
@@ -97,6 +99,20 @@ def apply(
     triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:
         rollback.begin(tx, after.rollback)
+
+
+def _left_out(tx: Transaction, deployment: Deployment, after: rollback.Aftermath) -> str | None:
+    """What to know, and to do, about hosts that a deployment in place took out of traffic and leaves there."""
+    if not deployment.has_traffic or deployment.is_blue_green:
+        return None
+    left = [row.target_id for row in targets.taken_out(tx, deployment.id) if is_left_out(row.target)]
+    if not left:
+        return None
+    if after.rollback is not None:
+        remedy = f"Deployment {after.rollback.id}, which rolls this one back, puts back whom it succeeds on."
+    else:
+        remedy = "A deployment puts back whom it succeeds on; or register them there yourself."
+    return f"{out_of(left, balancers_of(deployment.document))}. {remedy}"
 
 
 def _has_room(tx: Transaction, deployment: Deployment, plan: Plan) -> bool:

@@ -11,6 +11,7 @@ import structlog
 from longshore.domain.alarms import Watch, effective, watch_of
 from longshore.domain.blue_green import Phase
 from longshore.domain.deployment import DeploymentStatus, ErrorCode
+from longshore.domain.lifecycle import ALLOW_TRAFFIC
 from longshore.domain.rollback import CREATOR
 from longshore.engine import starting
 from longshore.engine.apply import apply
@@ -24,9 +25,12 @@ from longshore.providers.ports import Access
 from longshore.store import deployment_groups, deployments, targets
 from longshore.store.database import Transaction
 from longshore.store.deployment_groups import DeploymentGroup
-from longshore.store.deployments import Claim, Deployment
+from longshore.store.deployments import Claim, Deployment, LeaseLostError
+from longshore.store.errors import DatabaseError
 
 log = structlog.get_logger()
+
+_GIVEN_UP = "The server failed repeatedly; its log says why."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,17 +83,60 @@ def _step(world: World, claim: Claim, deployment: Deployment, plan: Plan, now: f
 
 
 def abandon(world: World, claim: Claim, now: float) -> None:
-    """End a deployment that this server cannot tick: better an honest failure than a group held for ever."""
+    """Give up a deployment that this server cannot tick: better an honest failure than a group held for ever.
+
+    Its hosts begin nothing more; the next ticks put back into traffic whom they can, and end it. Given up again, it
+    ends at once.
+    """
 
     def work(tx: Transaction) -> None:
         deployment = deployments.get(tx, claim.deployment_id)
-        if deployment is not None and not deployment.status.is_final:
-            given_up = tuple(targets.idle(tx, deployment.id))
-            plan = fail(ErrorCode.INTERNAL_ERROR, "The server failed repeatedly; its log says why.", now)
-            plan = replace(plan, skip=given_up, halt=True, leaves_out=True)
-            apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus(deployment.scope))
+        if deployment is None or deployment.status.is_final:
+            return
+        if _is_given_up(deployment):
+            plan = _end_given_up(tx, deployment, now)
+        else:
+            deployments.check_claim(tx, claim)
+            deployments.close(tx, deployment.id, code=ErrorCode.INTERNAL_ERROR, message=_GIVEN_UP)
+            arriving = {one.target_id for one in targets.errands(tx, deployment.id) if one.event == ALLOW_TRAFFIC[1]}
+            idle = tuple(one for one in targets.idle(tx, deployment.id) if one not in arriving)
+            plan = Plan(skip=idle, halt=True, wake_at=now, reason=_GIVEN_UP)
+        apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus(deployment.scope))
 
     world.store.write(work)
+
+
+def _is_given_up(deployment: Deployment) -> bool:
+    return deployment.error_code == ErrorCode.INTERNAL_ERROR
+
+
+def _end_given_up(tx: Transaction, deployment: Deployment, now: float) -> Plan:
+    end = fail(ErrorCode.INTERNAL_ERROR, _GIVEN_UP, now)
+    return replace(end, skip=tuple(targets.idle(tx, deployment.id)), halt=True, leaves_out=True)
+
+
+def _plan_given_up(world: World, claim: Claim, deployment: Deployment, now: float) -> Plan:
+    """The next step of one that was given up: its hosts get their traffic back, if that much can be done."""
+    is_broken, look_again = False, None
+    try:
+        look_again = world.traffic.attend(world.store, claim, deployment, now)
+    except (LeaseLostError, DatabaseError):
+        raise
+    except Exception:
+        # What broke it may be in here: then who is left out is told (`apply`).
+        log.exception("hosts_left_out", deployment=deployment.id)
+        is_broken = True
+
+    def plan(tx: Transaction) -> Plan:
+        if overdue := targets.overdue(tx, deployment.id, now):
+            return Plan(lose=tuple(overdue), wake_at=now, reason=f"{len(overdue)} host(s) gave no answer in time")
+        deadline = targets.first_deadline(tx, deployment.id)
+        if deadline is None or (is_broken and not targets.any_running(tx, deployment.id)):
+            return _end_given_up(tx, deployment, now)
+        wake_at = deadline if look_again is None else min(deadline, look_again)
+        return Plan(wake_at=wake_at, reason="given up; hosts finish their events, and are put back into traffic")
+
+    return world.store.read(plan)
 
 
 def _see(tx: Transaction, world: World, claims: Sequence[Claim], now: float) -> list[tuple[Claim, _Seen | None]]:
@@ -153,6 +200,8 @@ def _plan_by_rows(
     tx: Transaction, world: World, deployment: Deployment, group: DeploymentGroup | None, now: float
 ) -> Plan | None:
     """The next step, as far as alarms have no say in it; None when others must be asked first."""
+    if _is_given_up(deployment):
+        return None
     if deployment.status is not DeploymentStatus.CREATED:
         if targets.errands(tx, deployment.id) or asks_aws(deployment):
             return None
@@ -162,6 +211,8 @@ def _plan_by_rows(
 
 def _plan_asking(world: World, claim: Claim, deployment: Deployment, now: float) -> Plan:
     """The next step of a deployment that depends on others than the rows."""
+    if _is_given_up(deployment):
+        return _plan_given_up(world, claim, deployment, now)
     if deployment.status is DeploymentStatus.CREATED:
         return starting.plan(world, deployment, now)
     look_again = world.traffic.attend(world.store, claim, deployment, now)

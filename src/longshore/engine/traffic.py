@@ -193,8 +193,10 @@ def _wish(errand: Errand) -> Wish:
 
 
 def _access(tx: Transaction, deployment: Deployment) -> Access | None:
+    """By the group's role; by the one that it had, if it was deleted: its hosts are out all the same."""
     group = deployment_groups.by_id(tx, deployment.group_id)
-    return None if group is None else Access(scope=deployment.scope, role_arn=group.service_role_arn)
+    role = deployment.service_role_arn if group is None else group.service_role_arn
+    return None if role is None else Access(scope=deployment.scope, role_arn=role)
 
 
 def _write(tx: Transaction, claim: Claim, outcomes: Mapping[str, Outcome], now: float) -> None:

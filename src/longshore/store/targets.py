@@ -246,6 +246,12 @@ def errands(tx: Transaction, deployment_id: str) -> list[Errand]:
     ]
 
 
+def taken_out(tx: Transaction, deployment_id: str) -> list[TargetRow]:
+    """The hosts that were taken out of their load balancers and not put back, by id."""
+    query = select(targets).where(targets.c.deployment_id == deployment_id, targets.c.taken_out)
+    return [_row(row) for row in tx.execute(query.order_by(targets.c.target_id)).mappings()]
+
+
 def with_status(tx: Transaction, deployment_id: str, status: TargetStatus) -> list[str]:
     """The ids of the hosts that stand there."""
     rows = tx.hot("SELECT target_id FROM targets WHERE deployment_id = ? AND status = ?", (deployment_id, status.value))

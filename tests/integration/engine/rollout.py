@@ -95,12 +95,14 @@ class LoadBalancers:
         self.refuses: dict[str, str] = {}
         #: Calls made, by kind.
         self.calls: Counter[str] = Counter()
+        #: By which roles.
+        self.roles: set[str] = set()
 
     def takes(self, access: Access, balancer: Balancer) -> Takes:
         return Takes.ADDRESSES if balancer.name == "addresses" else Takes.INSTANCES
 
     def register(self, access: Access, balancer: Balancer, places: Collection[str]) -> Mapping[str, str]:
-        self._called("register")
+        self._called("register", access)
         refused = {name: self.refuses[name] for name in places if name in self.refuses}
         here = self.hosts[balancer.name]
         for name in set(places) - set(refused):
@@ -109,12 +111,12 @@ class LoadBalancers:
         return refused
 
     def deregister(self, access: Access, balancer: Balancer, places: Collection[str]) -> None:
-        self._called("deregister")
+        self._called("deregister", access)
         here = self.hosts[balancer.name]
         here.update((name, TrafficState.DRAINING) for name in places if name in here)
 
     def backends(self, access: Access, balancer: Balancer) -> Mapping[str, Backend]:
-        self._called("backends")
+        self._called("backends", access)
         return {name: Backend(state=state, reason="said so") for name, state in self.hosts[balancer.name].items()}
 
     def follow(self, *, healthy: bool = True) -> None:
@@ -130,8 +132,9 @@ class LoadBalancers:
         """Whether requests may come to this host."""
         return any(here.get(name) not in (None, TrafficState.UNUSED) for here in self.hosts.values())
 
-    def _called(self, what: str) -> None:
+    def _called(self, what: str, access: Access) -> None:
         self.calls[what] += 1
+        self.roles.add(access.role_arn)
         if self.fails is not None:
             raise self.fails
 

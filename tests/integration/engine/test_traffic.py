@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
-from longshore.api import plans
+from longshore.api import applications, deployment_groups, deployments, plans
 from longshore.domain.balancing import TrafficState
 from longshore.domain.deployment import ScriptCode
 from longshore.domain.lifecycle import IN_PLACE_WITH_TRAFFIC
+from longshore.engine import runner as engine_runner
+from longshore.engine import tick as engine_tick
+from longshore.engine.tick import abandon
+from longshore.engine.traffic import Traffic
 from longshore.providers.ports import NoBalancerError, RoleRightsError, TransientError
 from tests.integration.engine.rollout import REVISION, Rollout
 
@@ -180,7 +187,9 @@ def test_stopping_puts_back_who_was_not_touched_and_nobody_else(make: Make) -> N
     rollout.run_event(leaving)
     rollout.pass_time()
     assert rollout.events(leaving)["BlockTraffic"] == "InProgress"
-    rollout.stop()
+    said = rollout.stop()
+    assert said["status"] == "Pending"
+    assert f"{working} gets no traffic: it is out of target group web, and half deployed to" in said["statusMessage"]
     rollout.pass_time()
     rollout.complete(working)
     rollout.pass_time()
@@ -193,6 +202,10 @@ def test_stopping_puts_back_who_was_not_touched_and_nobody_else(make: Make) -> N
     assert there[left] is TrafficState.INITIAL
     assert there[fresh] is TrafficState.HEALTHY
     assert working not in there, "it is half deployed to"
+    message = rollout.info["errorInformation"]["message"]
+    assert f"{working} gets no traffic: it is out of target group web" in message
+    assert "A deployment puts back whom it succeeds on" in message
+    assert rollout.stop()["statusMessage"] == message
 
 
 def test_a_stop_does_not_end_before_hosts_are_back_nor_wait_for_ever(make: Make) -> None:
@@ -306,3 +319,148 @@ def test_a_plan_tells_of_addresses_that_are_none_or_shared(make: Make) -> None:
     assert tuple(plan["lifecycleEvents"]) == IN_PLACE_WITH_TRAFFIC
     assert "web-00, web-01 are all at 10.0.3.17" in problems["ADDRESS_SHARED"]
     assert "web-02" in problems["ADDRESS_INVALID"]
+
+
+def test_who_is_left_out_by_a_success_is_told_too(make: Make) -> None:
+    rollout = make(hosts=2)
+    bad, good = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: [one for one in rollout.at("Install") if len(rollout.at("Install")) == 2])
+    rollout.run_event(bad, ScriptCode.SCRIPT_FAILED)
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    (message,) = rollout.info["deploymentStatusMessages"]
+    assert message.startswith(f"{bad} gets no traffic: it is out of target group web")
+    assert good not in message
+
+
+def test_who_is_left_out_comes_back_by_the_rollback(make: Make) -> None:
+    rollout = make(hosts=2, minimum=ONE_AT_A_TIME)
+    rollout.mean(autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]})
+    rollout.deploy()
+    rollout.go_on()
+    rollout.now += 10.0
+    rollout.deploy({**REVISION, "s3Location": {**REVISION["s3Location"], "key": "shop-2.zip"}})
+    (bad,) = rollout.go_on(until=lambda: rollout.at("Install"))
+    rollout.run_event(bad, ScriptCode.SCRIPT_FAILED)
+    rollout.go_on()
+    again = rollout.info["rollbackInfo"]["rollbackDeploymentId"]
+    message = rollout.info["errorInformation"]["message"]
+    assert f"{bad} gets no traffic: it is out of target group web" in message
+    assert f"Deployment {again}, which rolls this one back, puts back whom it succeeds on." in message
+    rollout.deployment_id = again
+    rollout.go_on()
+    assert rollout.info["status"] == "Succeeded"
+    assert rollout.balancers.hosts["web"][bad] is TrafficState.HEALTHY
+    assert not rollout.info["deploymentStatusMessages"]
+
+
+def test_a_deleted_group_leaves_out_nobody_who_is_as_he_was(make: Make) -> None:
+    """Its role is remembered as long as there is something to do by it."""
+    rollout = make(hosts=2)
+    untouched, touched = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: [one for one in rollout.at("AfterBlockTraffic") if rollout.at("AfterBlockTraffic")[1:]])
+    rollout.run_until(touched, "Install")
+    rollout.balancers.roles.clear()
+    delete = {"applicationName": "shop", "deploymentGroupName": "prod"}
+    rollout.call(deployment_groups.delete_deployment_group, **delete)
+    for _ in range(4):
+        rollout.pass_time()
+    assert rollout.info["errorInformation"]["code"] == "DEPLOYMENT_GROUP_MISSING"
+    assert rollout.balancers.serving(untouched)
+    assert not rollout.balancers.serving(touched)
+    assert rollout.balancers.roles == {"arn:aws:iam::111122223333:role/deploy"}
+    message = rollout.info["errorInformation"]["message"]
+    assert f"{touched} gets no traffic: it is out of target group web" in message
+    assert "register them there yourself" in message
+
+
+def test_an_application_that_is_deleted_does_the_same(make: Make) -> None:
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: rollout.at("AfterBlockTraffic"))
+    rollout.call(applications.delete_application, applicationName="shop")
+    for _ in range(4):
+        rollout.pass_time()
+    assert rollout.info["errorInformation"]["code"] == "APPLICATION_MISSING"
+    assert rollout.balancers.serving(host)
+
+
+def given_up(rollout: Rollout) -> None:
+    """As the runner does it when the ticks of a deployment fail again and again."""
+    rollout.call(deployments.stop_deployment, deploymentId=rollout.deployment_id)  # has it looked at now
+    claim = rollout.claim()
+    assert claim is not None
+    abandon(rollout.world, claim, rollout.now)
+
+
+def test_a_deployment_that_is_given_up_puts_back_whom_it_can(make: Make) -> None:
+    """Also where another server goes on after a crash."""
+    rollout = make(hosts=3)
+    untouched, touched, arriving = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: [one for one in rollout.at("AfterBlockTraffic") if rollout.at("AfterBlockTraffic")[2:]])
+    rollout.run_until(touched, "Install")
+    rollout.take_up(touched)
+    rollout.run_until(arriving, "AllowTraffic")
+    given_up(rollout)
+    assert rollout.info["errorInformation"]["code"] == "INTERNAL_ERROR"
+    rollout.world = replace(rollout.world, traffic=Traffic(rollout.balancers))
+    rollout.pass_time()
+    assert rollout.balancers.serving(untouched)
+    assert rollout.info["status"] == "InProgress", "a host is at work, and another one comes back"
+    rollout.balancers.follow()
+    rollout.pass_time()
+    rollout.complete(touched)
+    rollout.pass_time()
+    rollout.pass_time()
+    assert (rollout.info["status"], rollout.overview) == ("Failed", {"Skipped": 3})
+    message = rollout.info["errorInformation"]["message"]
+    assert "its log says why" in message
+    assert f"{touched} gets no traffic: it is out of target group web" in message
+    assert rollout.balancers.serving(arriving)
+
+
+def test_given_up_because_of_the_balancers_it_says_whom_it_leaves_out(make: Make, monkeypatch: Any) -> None:
+    rollout = make(hosts=2)
+    rollout.deploy()
+    rollout.go_on(until=lambda: [one for one in rollout.at("AfterBlockTraffic") if rollout.at("AfterBlockTraffic")[1:]])
+    busy, idle = rollout.instances
+    rollout.take_up(busy)
+    monkeypatch.setattr(rollout.balancers, "backends", {}.__getitem__)
+    given_up(rollout)
+    rollout.pass_time()
+    assert rollout.info["status"] == "InProgress"
+    rollout.complete(busy)
+    rollout.pass_time()
+    rollout.pass_time()
+    assert rollout.info["status"] == "Failed"
+    assert (
+        f"{busy}, {idle} get no traffic: they are out of target group web"
+        in rollout.info["errorInformation"]["message"]
+    )
+    assert rollout.info["completeTime"] < rollout.now + 1.0
+
+
+def test_a_deployment_whose_ticks_fail_is_given_up_by_the_runner(make: Make, monkeypatch: Any) -> None:
+    """The real threads and leases; what fails is the decision, each time."""
+    rollout = make(hosts=1)
+    (host,) = rollout.instances
+    rollout.deploy()
+    rollout.go_on(until=lambda: rollout.at("AfterBlockTraffic"))
+    monkeypatch.setattr(engine_runner, "_PAUSE_AFTER_ERROR", 0.001)
+    monkeypatch.setattr(engine_tick, "decide", {}.__getitem__)
+    runner = engine_runner.Runner(rollout.world, clock=lambda: rollout.now)
+    runner.start()
+    try:
+        end = time.monotonic() + 30.0
+        while not rollout.is_final:
+            assert time.monotonic() < end, "it is never given up"
+            rollout.now += 0.5
+            time.sleep(0.02)
+    finally:
+        assert runner.stop()
+    assert rollout.info["errorInformation"]["code"] == "INTERNAL_ERROR"
+    assert rollout.balancers.serving(host)
