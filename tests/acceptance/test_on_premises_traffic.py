@@ -215,9 +215,16 @@ def test_blue_green(
     )
     _, first = shop.run(revision("1"), targetInstances={"ec2TagSet": {"ec2TagSetList": having("blue")}})
     assert first["status"] == "Succeeded", first
+    to_green = {"ec2TagSet": {"ec2TagSetList": having("green")}}
+    place = ",".join(f"{name}={value}" for name, value in shop.push(revision("2"))["s3Location"].items())
+    named = ("--application-name", shop.name, "--deployment-group-name", "prod", "--s3-location", place)
+    said = plane.run("longshore", "plan", *named, "--target-instances", json.dumps(to_green)).stdout
+    assert "on 1 replacement(s)" in said
+    then = f"then     1 original(s) lose their traffic, all at once; they are terminated: {blue.name}"
+    assert then in said
     record = tmp_path / "record.csv"
     with load(url, record, rate=50):
-        second, ended = shop.run(revision("2"), targetInstances={"ec2TagSet": {"ec2TagSetList": having("green")}})
+        second, ended = shop.run(revision("2"), targetInstances=to_green)
         assert ended["status"] == "Succeeded", ended
     samples = read(record)
     require_no_loss(samples)

@@ -110,8 +110,8 @@ def test_a_plan_for_people(shared_plane: ControlPlane, hosts_of: Hosts, shop_of:
     assert "name=value" in wrong.stderr
 
 
-def test_a_plan_tells_of_alarms_that_cannot_be_read(shared_plane: ControlPlane, shop_of: Shops) -> None:
-    """The role may not look, or nobody knows the alarm: a deployment would be stopped."""
+def test_a_plan_tells_of_alarms_that_fire_or_cannot_be_read(shared_plane: ControlPlane, shop_of: Shops) -> None:
+    """The role may not look, nobody knows the alarm, or it fires already: a deployment would be stopped."""
     role = service_role(shared_plane, name="looks", rights=False)
     shop = shop_of(shared_plane, [])
     watching = {"enabled": True, "alarms": [{"name": "errors"}]}
@@ -131,3 +131,11 @@ def test_a_plan_tells_of_alarms_that_cannot_be_read(shared_plane: ControlPlane, 
     assert codes(made)["ALARM_UNREADABLE"]
     assert made["alarmConfiguration"]["alarms"] == [{"name": "errors"}]
     assert any("no alarm of this name: errors" in problem["message"] for problem in made["problems"])
+    watched = {"Namespace": "shop", "MetricName": "errors", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    limit = {"Threshold": 5, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "ignore"}
+    alarms = shared_plane.client("cloudwatch")
+    alarms.put_metric_alarm(AlarmName="errors", **watched, **limit)
+    for state, told in (("OK", {}), ("ALARM", {"ALARM_ACTIVE": True})):
+        alarms.set_alarm_state(AlarmName="errors", StateValue=state, StateReason="somebody says so")
+        made = plan(shared_plane, shop, shop.push(Revision()), code=1)
+        assert codes(made) == {"NO_INSTANCES": True, **told}

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from statistics import median
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from longshore.api.deployment_rules import check_is_supported
 from longshore.api.deployments import resolve
 from longshore.api.operations import Call, reads
+from longshore.api.plan_parts import becomes_of, seconds_of
 from longshore.domain import revision
 from longshore.domain.alarms import effective, firing, unreadable, watch_of
 from longshore.domain.balancing import BadAddressError, Balancer, balancers_of, place_of
 from longshore.domain.blue_green import cannot_replace, members_deployed_to, options_of
-from longshore.domain.deployment import ErrorCode, TargetStatus
+from longshore.domain.deployment import ErrorCode
 from longshore.domain.group import TagSet, auto_scaling_groups, ec2_tag_set
 from longshore.domain.health import Fleet, Verdict, judge
 from longshore.domain.ids import Scope
 from longshore.domain.lifecycle import BLUE_GREEN, IN_PLACE, IN_PLACE_WITH_TRAFFIC, Label
 from longshore.domain.lineup import Circumstances, Host, Lineup, line_up
 from longshore.providers.ports import Access, Alarms, Bundles, LoadBalancers, Members, PermanentError, ProviderError
-from longshore.store import access_keys, instances, lineups, targets
+from longshore.store import access_keys, instances, lineups
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.wire.service import Call as WireCall
 from longshore.wire.service import Handler
@@ -29,16 +30,32 @@ from longshore.wire.service import Handler
 if TYPE_CHECKING:
     from mypy_boto3_codedeploy import type_defs as t
 
-#: By which `examining` hands the group's EC2 instances to the operation, and gets from it how to find them, and as whom
-#: to look outside. The model does not have them, so nobody can send them.
+#: By which `examining` hands EC2 instances to the operation, and gets from it how to find them, and as whom to look
+#: outside. The model does not have them, so nobody can send them.
 _ELSEWHERE, _MEANT, _ACCESS = "_elsewhere", "_meant", "_access"
 #: An agent polls all the time, and its key's use is noted every quarter of an hour; then it is late by this, seconds.
 _UNSEEN_AFTER = 20 * 60.0
-#: Hosts of the last deployment that are looked at to know how long one takes.
-_SAMPLE = 100
 _MOST_NAMED = 5
 
 Problem = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Meant:
+    """What AWS has to be asked for a plan: instances by their tags and Auto Scaling groups."""
+
+    deployed_to: tuple[TagSet, Sequence[str]]
+    #: Of a blue/green deployment.
+    originals: tuple[TagSet, Sequence[str]]
+    balancers: Sequence[Balancer]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Elsewhere:
+    """What AWS says."""
+
+    hosts: Sequence[Host] = ()
+    originals: Sequence[Host] = ()
 
 
 @reads("PlanDeployment")
@@ -49,13 +66,14 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     check_is_supported(wanted.application.compute_platform)
     group = wanted.group
     identity = revision.identity(wanted.location)
+    elsewhere: _Elsewhere = asked.get(_ELSEWHERE, _Elsewhere())
     deployed_to = members_deployed_to(group.document, asked.get("targetInstances", {}))
     seen = lineups.circumstances(
         call.tx,
         call.scope,
         group,
         meant=deployed_to,
-        elsewhere=asked.get(_ELSEWHERE, ()),
+        elsewhere=elsewhere.hosts,
         config_name=wanted.config_name,
         only_without=identity if asked.get("updateOutdatedInstancesOnly") else None,
         limit=call.limits.instances_per_deployment,
@@ -85,13 +103,15 @@ def plan_deployment(call: Call, asked: dict[str, Any]) -> Any:
     alarms = effective(asked, group.document)
     if watch_of(alarms) is not None:
         answer["alarmConfiguration"] = alarms
-    tags, scaling = ec2_tag_set(deployed_to), auto_scaling_groups(deployed_to)
-    if (tags or scaling) and _ELSEWHERE not in asked:
-        answer[_MEANT] = (tags, scaling, balancers_of(group.document) if _has_traffic(group) else ())
+    if _is_blue_green(group):
+        originals = [*elsewhere.originals, *lineups.on_premises(call.tx, call.scope, group.document)]
+        answer["blueGreen"] = becomes_of(originals, group.document, seen.hosts)
+    if _ELSEWHERE not in asked:
+        answer[_MEANT] = _meant(group, deployed_to)
     if group.target_revision is not None:
         answer["currentRevision"] = group.target_revision
-    if (typical := _seconds_a_host(call, group)) is not None:
-        answer["estimatedSeconds"] = typical * answer["waves"] + lineup.pauses
+    if answer["waves"] and (seconds := seconds_of(call.tx, group, answer["waves"])) is not None:
+        answer["estimatedSeconds"] = seconds + lineup.pauses
     return answer
 
 
@@ -104,18 +124,18 @@ def examining(
         plan = await handler(call, asked)
         assert plan is not None
         missing: list[Problem] = []
-        if _MEANT in plan:
-            found, missing = await asyncio.to_thread(_elsewhere, members, balancers, plan[_ACCESS], *plan[_MEANT])
+        if (meant := plan.get(_MEANT)) is not None:
+            found, missing = await asyncio.to_thread(_elsewhere, members, balancers, plan[_ACCESS], meant)
             plan = await handler(call, {**asked, _ELSEWHERE: found})
             assert plan is not None
-        if missing and not found:
+        if missing and not found.hosts:
             # Nobody knows then whether there are none.
             known = [one for one in plan["problems"] if one["code"] != ErrorCode.NO_INSTANCES]
             plan = {**plan, "problems": known}
         access = plan[_ACCESS]
         bundle = await asyncio.to_thread(_bundle_problems, bundles, access.scope, plan["revision"])
         alarm = await asyncio.to_thread(_alarm_problems, alarms, access, plan.get("alarmConfiguration", {}))
-        told = {name: value for name, value in plan.items() if name != _ACCESS}
+        told = {name: value for name, value in plan.items() if not name.startswith("_")}
         return {**told, "problems": [*missing, *plan["problems"], *bundle, *alarm]}
 
     return handle
@@ -135,25 +155,34 @@ def _has_traffic(group: DeploymentGroup) -> bool:
     return bool(group.document["deploymentStyle"].get("deploymentOption") == "WITH_TRAFFIC_CONTROL")
 
 
+def _meant(group: DeploymentGroup, deployed_to: Mapping[str, Any]) -> _Meant | None:
+    """What AWS has to be asked; None when it has no part in this."""
+    hosts = ec2_tag_set(deployed_to), auto_scaling_groups(deployed_to)
+    serving = _is_blue_green(group)
+    originals = (ec2_tag_set(group.document), auto_scaling_groups(group.document)) if serving else ((), ())
+    if not any((*hosts, *originals)):
+        return None
+    balancers = balancers_of(group.document) if _has_traffic(group) else ()
+    return _Meant(deployed_to=hosts, originals=originals, balancers=balancers)
+
+
 def _elsewhere(
-    members: Members,
-    load_balancers: LoadBalancers,
-    access: Access,
-    tags: TagSet,
-    groups: Sequence[str],
-    balancers: Sequence[Balancer],
-) -> tuple[list[Host], list[Problem]]:
+    members: Members, load_balancers: LoadBalancers, access: Access, meant: _Meant
+) -> tuple[_Elsewhere, list[Problem]]:
     """The group's EC2 instances, and what is wrong with them and their balancers."""
-    hosts: list[Host] = []
+    found = _Elsewhere()
     try:
-        hosts = members.hosts(access, tags, groups)
-        for balancer in balancers if hosts else ():
+        if any(meant.deployed_to):
+            found = replace(found, hosts=members.hosts(access, *meant.deployed_to))
+        if any(meant.originals):
+            found = replace(found, originals=members.hosts(access, *meant.originals))
+        for balancer in meant.balancers if found.hosts else ():
             load_balancers.backends(access, balancer)
     except ProviderError as error:
         is_fatal = isinstance(error, PermanentError)
         text = f"AWS cannot be asked for what the group names: {error}"
-        return hosts, [_problem(error.code, text, is_fatal=is_fatal)]
-    return hosts, []
+        return found, [_problem(error.code, text, is_fatal=is_fatal)]
+    return found, []
 
 
 def _instance(
@@ -305,17 +334,6 @@ def _alarm_problems(alarms: Alarms, access: Access, configuration: Mapping[str, 
         text = f"The states of the group's alarms cannot be read: {unread}."
         found.append(_problem("ALARM_UNREADABLE", text, is_fatal=not watch.ignores_failures))
     return found
-
-
-def _seconds_a_host(call: Call, group: DeploymentGroup) -> float | None:
-    """How long a host took in the group's last successful deployment; None when there was none."""
-    last = group.last_successful_deployment_id
-    if last is None:
-        return None
-    names: Sequence[str] = targets.with_status(call.tx, last, TargetStatus.SUCCEEDED)
-    taken = [row.target.seconds for row in targets.find(call.tx, last, names[:_SAMPLE])]
-    known = [seconds for seconds in taken if seconds is not None]
-    return median(known) if known else None
 
 
 def _caller(host: Host) -> str:

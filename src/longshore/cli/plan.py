@@ -15,6 +15,8 @@ from longshore.cli.clients import client, explained, show_json
 
 #: Instances shown one by one; of the others the waves' sizes.
 _MOST_SHOWN = 40
+#: Originals named in their line.
+_MOST_NAMED = 8
 _INSTALLED = {
     "PLANNED": ("has it already", "green"),
     "CURRENT": ("runs the current one", ""),
@@ -85,9 +87,11 @@ def _show(made: dict[str, Any]) -> None:
     instances = made["instances"]
     if instances and made["waves"]:
         waves = f"{made['waves']} wave{'s' if made['waves'] > 1 else ''}"
+        blue_green = made.get("blueGreen")
+        stays = "stay up" if blue_green is None else "must come through"
         console.print(
-            f"on {len(instances)} instance(s), at most {made['instancesAtOnce']} at a time: {waves};"
-            f" {made['minimumHealthyInstances']} stay up"
+            f"on {_targets(len(instances), blue_green)}, at most {made['instancesAtOnce']} at a time: {waves};"
+            f" {made['minimumHealthyInstances']} {stays}"
         )
         if balancers := made.get("loadBalancers"):
             is_in_place = "BlockTraffic" in made["lifecycleEvents"]
@@ -95,16 +99,47 @@ def _show(made: dict[str, Any]) -> None:
                 "out while it is deployed to, back when healthy" if is_in_place else "these get its traffic when ready"
             )
             console.print(f"behind   {', '.join(balancers)}: {how}")
+        if blue_green is not None:
+            _show_originals(console, blue_green)
         console.print(_table(instances))
     elif not instances and not made["problems"]:
         console.print("on no instance: all of the deployment group have the revision already")
     if "estimatedSeconds" in made:
-        console.print(f"takes about {made['estimatedSeconds']:.0f} s, as the last success did")
+        what = "takes" if "blueGreen" not in made else "is at work for"
+        console.print(f"{what} about {made['estimatedSeconds']:.0f} s, as the last success did")
     for problem in made["problems"]:
         mark, style = ("✘ will fail:", "bold red") if problem["isFatal"] else ("! ", "yellow")
         console.print(Text.assemble((f"{mark} {problem['code']}", style), f"  {problem['message']}"))
     if not made["problems"]:
         console.print(Text("✔ nothing speaks against it", style="green"))
+
+
+def _targets(count: int, blue_green: dict[str, Any] | None) -> str:
+    if blue_green is None:
+        return f"{count} instance(s)"
+    copied = blue_green.get("copiedAutoScalingGroup")
+    return f"{count} replacement(s)" if copied is None else f"as many new instances as these {count} of {copied}"
+
+
+def _show_originals(console: Console, blue_green: dict[str, Any]) -> None:
+    """What becomes of those that serve, and when."""
+    if (wait := blue_green.get("readyWaitSeconds")) is not None:
+        console.print(f"waits    at most {_minutes(wait)} for: aws deploy continue-deployment; then it stops")
+    originals = blue_green["originals"]
+    if not originals:
+        console.print("then     no original loses traffic: the group has no other instances")
+        return
+    named = ", ".join(originals[:_MOST_NAMED]) + (" …" if len(originals) > _MOST_NAMED else "")
+    after = blue_green.get("terminationWaitSeconds")
+    if after is None:
+        end = "they are kept, and leave the group"
+    else:
+        end = "they are terminated" + (f" {_minutes(after)} later" if after else "")
+    console.print(f"then     {len(originals)} original(s) lose their traffic, all at once; {end}: {named}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} min"
 
 
 def _table(instances: list[dict[str, Any]]) -> Table:

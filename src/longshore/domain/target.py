@@ -97,11 +97,23 @@ class Target:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took from the first event's start to the last one's end; None when no event was run."""
-        ran = [event for event in self.events if event.start_time is not None and event.end_time is not None]
-        if not ran:
-            return None
-        return max(event.end_time or 0.0 for event in ran) - min(event.start_time or 0.0 for event in ran)
+        """How long it was at work, from its first event's start to its last one's end; None when no event was run.
+
+        A replacement has two stretches of work: what it waits between them for its traffic is none.
+        """
+        parts = (self.events[:READY_AT], self.events[READY_AT:]) if self.label is Label.GREEN else (self.events,)
+        spans = [span for span in map(_span, parts) if span is not None]
+        return sum(spans) if spans else None
+
+
+def _span(events: Sequence[LifecycleEvent]) -> float | None:
+    """From the first start of these events to the last end, seconds; None when none of them was run."""
+    ran = [
+        (event.start_time, event.end_time)
+        for event in events
+        if event.start_time is not None and event.end_time is not None
+    ]
+    return max(end for _, end in ran) - min(start for start, _ in ran) if ran else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -609,10 +609,8 @@ def _access(world: BlueGreen) -> Any:
     return None
 
 
-@pytest.mark.parametrize("copies", [False, True])
-def test_a_plan_shows_who_would_be_deployed_to(make: Make, copies: bool) -> None:
-    """Replacements that are there; in the place of copies, whom they are copies of."""
-    world = make("CodeDeployDefault.OneAtATime", copies=copies, green=3)
+def planned(world: BlueGreen, **options: Any) -> dict[str, Any]:
+    """What PlanDeployment says."""
 
     async def by_rows(_call: Any, asked: dict[str, Any]) -> Any:
         return world.call(plans.plan_deployment, **asked)
@@ -622,13 +620,52 @@ def test_a_plan_shows_who_would_be_deployed_to(make: Make, copies: bool) -> None
     caller = Caller(account=SCOPE.account, region=SCOPE.region, arn="-", access_key_id="-")
     call = WireCall(caller=caller, request_id="-", now=world.now, service="longshore", operation="-", headers={})
     asked: dict[str, Any] = {"applicationName": "shop", "deploymentGroupName": "prod", "revision": REVISION}
+    made = asyncio.run(whole(call, {**asked, **options}))
+    assert made is not None
+    return dict(made)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_a_plan_shows_who_would_be_deployed_to(make: Make, copies: bool) -> None:
+    """Replacements that are there; in the place of copies, whom they are copies of. And who loses traffic then."""
+    world = make("CodeDeployDefault.OneAtATime", copies=copies, green=3, after=terminate(90), ready_minutes=10)
     named = {} if copies else {"targetInstances": {"tagFilters": [_tag("green")]}}
-    planned = asyncio.run(whole(call, {**asked, **named}))
-    assert planned is not None
-    assert [one["instanceName"] for one in planned["instances"]] == (world.blue if copies else world.green)
-    assert (planned["instancesAtOnce"], planned["problems"]) == (1, [])
+    made = planned(world, **named)
+    assert [one["instanceName"] for one in made["instances"]] == (world.blue if copies else world.green)
+    assert (made["instancesAtOnce"], made["problems"]) == (1, [])
+    copied = {"copiedAutoScalingGroup": "blue"} if copies else {}
+    assert made["blueGreen"] == {
+        "originals": world.blue,
+        **copied,
+        "readyWaitSeconds": 600,
+        "terminationWaitSeconds": 5400,
+    }
     if not copies:
-        planned = asyncio.run(whole(call, asked))
-        assert planned is not None
-        assert [one["code"] for one in planned["problems"]] == ["NO_INSTANCES"]
-        assert "targetInstances" in planned["problems"][0]["message"]
+        made = planned(world)
+        assert [one["code"] for one in made["problems"]] == ["NO_INSTANCES"]
+        assert "targetInstances" in made["problems"][0]["message"]
+        assert made["blueGreen"]["originals"] == world.blue
+
+
+def test_a_plan_knows_from_the_last_success_how_long_the_work_takes(make: Make) -> None:
+    """Not how long somebody thought it over; and not from a way back, on which nothing is installed."""
+    world = make("CodeDeployDefault.OneAtATime", ready_minutes=30, after=KEEP)
+    world.begin()
+    world.until_phase(Phase.READY_WAIT)
+    world.now += 1200.0
+    world.go()
+    world.to_the_end()
+    to_blue = {"targetInstances": {"tagFilters": [_tag("blue")]}}
+    made = planned(world, **to_blue)
+    assert made["waves"] == 2
+    assert 10 < made["estimatedSeconds"] < 100
+    assert made["blueGreen"] == {"originals": world.green, "readyWaitSeconds": 1800}
+    world.begin(**to_blue)
+    world.until_phase(Phase.READY_WAIT)
+    world.go()
+    world.until_phase(Phase.BLOCK)
+    world.stop_and_roll_back()
+    world.until(lambda: world.is_final)
+    world.deployment_id = world.info["rollbackInfo"]["rollbackDeploymentId"]
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert "estimatedSeconds" not in planned(world, **to_blue)

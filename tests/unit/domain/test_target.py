@@ -171,3 +171,19 @@ def test_an_original_only_loses_its_traffic() -> None:
     assert statuses(lost) == ["Succeeded", "Failed", "Skipped"]
     stopped = skip(target, 3.0)
     assert (stopped.status, statuses(stopped)) == (TargetStatus.SKIPPED, ["Succeeded", "Skipped", "Skipped"])
+
+
+def test_what_a_replacement_waits_for_its_traffic_is_no_work() -> None:
+    now, target = 0.0, start(begin(BLUE_GREEN[Label.GREEN], label=Label.GREEN), 0.0)
+    assert target.seconds is None
+    while not target.status.is_final:
+        if target.status is TargetStatus.READY:
+            assert target.seconds == 7.0
+            now += 3600.0
+            target = start(target, now)
+        if target.command is CommandState.ENGINE:
+            target = settle(target, ended(), now := now + 1.0)
+        else:
+            target = acknowledged(target, now)
+            target = finished(target, now=(now := now + 1.0))
+    assert target.seconds == 7.0 + 3.0
