@@ -45,7 +45,7 @@ from longshore.domain.target import (
 )
 from longshore.engine.plan import Plan
 from longshore.engine.server.decide import Seen as InPlaceSeen
-from longshore.engine.server.decide import decide
+from longshore.engine.server.decide import decide, ending_of
 
 _LEASE = 60.0
 #: Events during which a host may be in pieces.
@@ -83,6 +83,8 @@ class Deployment:
     is_rollback: bool = False
     status: DeploymentStatus = DeploymentStatus.IN_PROGRESS
     stop_requested: bool = False
+    #: Its group was deleted under it.
+    is_orphaned: bool = False
     continued: Wait | None = None
     wake_at: float = 0.0
     code: ErrorCode | None = None
@@ -182,6 +184,12 @@ class Simulation:
             deployment.stop_requested = True
             self._halt(deployment)
             deployment.wake_at = self.now
+
+    def delete_the_group(self) -> None:
+        """DeleteDeploymentGroup under a deployment: whoever deploys next does so to a new one of the same hosts."""
+        if self.group.active is not None:
+            self.group.active.is_orphaned = True
+            self.group.active.wake_at = self.now
 
     def go_on(self) -> None:
         """ContinueDeployment, of whichever wait there is (S6.10)."""
@@ -340,14 +348,14 @@ class Simulation:
             skipped=side.skipped,
         )
         is_over = self.now >= deployment.create_time + DEPLOYMENT_TIMEOUT
-        closing = deployment.stop_requested or side.failed > 0 or is_over
+        closing = deployment.stop_requested or deployment.is_orphaned or side.failed > 0 or is_over
         pending = [name for name, target in deployment.targets.items() if target.status is TargetStatus.PENDING]
         return InPlaceSeen(
             fleet=fleet,
             create_time=deployment.create_time,
             stop_requested_by="somebody" if deployment.stop_requested else None,
             alarm=None,
-            missing=None,
+            missing=ErrorCode.DEPLOYMENT_GROUP_MISSING if deployment.is_orphaned else None,
             overdue=self._overdue(deployment),
             first_deadline=_first_deadline(deployment),
             pending=tuple(pending[: None if closing else room(fleet)]),
@@ -378,7 +386,7 @@ class Simulation:
             Phase.PROVISION: self._maybe(),
             Phase.RETIRE: kept or all(self.hosts[name].is_terminated for name in blue),
         }
-        stop = Finish(status=DeploymentStatus.STOPPED, code=ErrorCode.MANUAL_STOP, message="stopped")
+        missing = ErrorCode.DEPLOYMENT_GROUP_MISSING if deployment.is_orphaned else None
         return BlueGreenSeen(
             phase=phase,
             since=deployment.since,
@@ -389,7 +397,7 @@ class Simulation:
             required=deployment.required,
             is_arranged=arranged.get(phase, False),
             continued=deployment.continued,
-            ending=stop if deployment.stop_requested else None,
+            ending=ending_of(missing, None, "somebody" if deployment.stop_requested else None),
             overdue=self._overdue(deployment),
             first_deadline=_first_deadline(deployment),
             waiting=tuple(waiting),
@@ -449,10 +457,14 @@ class Simulation:
         self.group.active = None
         self.history.append(f"{self.now:.0f} deployment {deployment.id} ends: {finish}")
         assert all(target.status.is_final for target in deployment.targets.values()), "a host has not ended"
+        if deployment.phase is Phase.RETIRE:
+            assert finish.status is DeploymentStatus.SUCCEEDED, "it ends as if there was a way back, and there is none"
         if finish.status is DeploymentStatus.SUCCEEDED:
             if deployment.phase is Phase.RETIRE:
                 self.group.members = list(deployment.side(Label.GREEN))
-        elif not deployment.is_rollback and deployment.phase is not None and deployment.phase.moves_traffic:
+        elif deployment.is_rollback or deployment.is_orphaned or deployment.phase is None:
+            return
+        elif deployment.phase.moves_traffic:
             self._roll_back(deployment)
 
     def _roll_back(self, ended: Deployment) -> None:
@@ -514,10 +526,13 @@ class Simulation:
 
     # To the end.
 
-    def finish(self, *, stop_in: Phase | None = None, kill_in: Phase | None = None) -> None:
+    def finish(
+        self, *, stop_in: Phase | None = None, kill_in: Phase | None = None, delete_in: Phase | None = None
+    ) -> None:
         """From here on nothing is lost, and what can come comes: every deployment must end.
 
-        The first deployment to enter `stop_in` is stopped there; a host dies when the first enters `kill_in`.
+        The first deployment to enter `stop_in` is stopped there, the first in `delete_in` loses its group; a host dies
+        when the first enters `kill_in`.
         """
         self.balancer_is_away = False
         for _ in range(4000):
@@ -529,6 +544,9 @@ class Simulation:
             if kill_in is not None and self.group.active.phase is kill_in:
                 self.kill_a_host()
                 kill_in = None
+            if delete_in is not None and self.group.active.phase is delete_in:
+                self.delete_the_group()
+                delete_in = None
             for step in (self.poll, self.acknowledge, self.complete, self.hear):
                 step()
             self.tick(may_crash=False)

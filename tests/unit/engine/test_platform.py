@@ -23,13 +23,14 @@ _SEEDS = 8000
 _HAPPENINGS: tuple[tuple[str, float], ...] = (
     ("poll", 6), ("acknowledge", 6), ("complete", 6), ("hear", 6), ("tick", 6),
     ("deploy", 1), ("go_on", 0.5), ("stop", 0.1), ("kill_a_host", 0.06), ("balancer_changes", 0.3),
-    ("health_changes", 0.4),
+    ("health_changes", 0.4), ("delete_the_group", 0.02),
 )  # fmt: skip
 _NAMES = [name for name, _ in _HAPPENINGS]
 _WEIGHTS = [weight for _, weight in _HAPPENINGS]
 #: What may happen between a decision and its commit.
 _MEANWHILE = ["hear", "acknowledge", "stop", "go_on", "poll"]
 _SOME_PHASE: list[Phase | None] = [*Phase, *[None] * 10]
+_SELDOM_SOME_PHASE: list[Phase | None] = [*Phase, *[None] * 60]
 
 
 def run(seed: int) -> Simulation:
@@ -42,12 +43,16 @@ def run(seed: int) -> Simulation:
         happening = chance.choices(_NAMES, _WEIGHTS)[0]
         if happening == "tick":
             world.tick(meanwhile=chance.sample(_MEANWHILE, chance.randint(0, 2)))
-        elif calm < moment / length or happening not in ("stop", "kill_a_host"):
+        elif calm < moment / length or happening not in ("stop", "kill_a_host", "delete_the_group"):
             getattr(world, happening)()
         if chance.random() < 0.3:
             world.time_passes(chance.choices([0.1, 1.0, 5.0, 60.0, 301.0], [50, 30, 15, 4, 1])[0])
         world.check()
-    world.finish(stop_in=chance.choice(_SOME_PHASE), kill_in=chance.choice(_SOME_PHASE))
+    world.finish(
+        stop_in=chance.choice(_SOME_PHASE),
+        kill_in=chance.choice(_SOME_PHASE),
+        delete_in=chance.choice(_SELDOM_SOME_PHASE),
+    )
     return world
 
 
