@@ -16,6 +16,7 @@ from longshore.domain.alarms import AlarmState
 from longshore.domain.balancing import TrafficState
 from longshore.domain.blue_green import SUSPENDED, Phase
 from longshore.domain.deployment import ScriptCode
+from longshore.domain.instance import InstanceState
 from longshore.domain.lifecycle import ALLOW_TRAFFIC, BLOCK_TRAFFIC, IN_PLACE
 from longshore.providers.ports import NoBalancerError, PermanentError, TransientError
 from longshore.store import applications, notifications
@@ -603,6 +604,65 @@ def test_an_original_that_dies_when_it_has_lost_its_traffic_is_missed_by_nobody(
     world.go("TERMINATION_WAIT")
     assert world.to_the_end()["status"] == "Succeeded"
     assert world.serving == sorted(world.cloud.running()) == world.green
+
+
+def test_a_copy_that_dies_on_its_way_is_replaced_by_its_group(make: Make) -> None:
+    world = make(copies=True, after=terminate())
+    copy = f"CodeDeploy_prod_{world.begin()}"
+    assert world.phase is Phase.PROVISION
+    dead, other = world.cloud.of(copy)
+    world.cloud.machines[dead].state = InstanceState.TERMINATED
+    for _ in range(10):
+        world.pass_by()
+    assert world.phase is Phase.PROVISION, "one of two is in service"
+    (new,) = world.cloud.launch(1)
+    world.cloud.machines[new].group = copy
+    assert world.to_the_end()["status"] == "Succeeded"
+    assert world.serving == sorted(world.cloud.running()) == sorted([other, new])
+
+
+def test_an_original_that_dies_while_it_is_terminated_is_gone(make: Make) -> None:
+    world = make(after=terminate())
+    world.begin()
+    world.until_phase(Phase.RETIRE)
+    world.cloud.machines[world.blue[0]].state = InstanceState.TERMINATED
+    info = world.to_the_end()
+    assert (info["status"], info["deploymentStatusMessages"]) == ("Succeeded", [])
+    assert world.serving == sorted(world.cloud.running()) == world.green
+
+
+def turned_back(make: Make, config: str) -> BlueGreen:
+    """On the way back to the originals, of whom there are two; so are there replacements."""
+    world = make(config, after=terminate())
+    succeed_once(world)
+    world.have_terminated(minutes=60)
+    world.green = world.cloud.launch(2, colour="blue")
+    world.begin(targetInstances={"tagFilters": [_tag("blue")]})
+    world.until_phase(Phase.TERMINATION_WAIT)
+    world.stop_and_roll_back()
+    world.until(lambda: world.is_final)
+    world.deployment_id = world.info["rollbackInfo"]["rollbackDeploymentId"]
+    return world
+
+
+def test_an_original_that_dies_on_the_way_back_is_one_that_failed(make: Make) -> None:
+    """The other one serves again, and the replacements are withdrawn."""
+    world = turned_back(make, "CodeDeployDefault.HalfAtATime")
+    world.until_phase(Phase.RESTORE)
+    world.cloud.terminate(_access(world), [world.blue[-1]])
+    info = world.to_the_end()
+    assert (info["status"], world.overview) == ("Succeeded", {"Succeeded": 3, "Failed": 1})
+    assert world.serving == world.blue[:-1]
+
+
+def test_a_replacement_that_dies_while_it_is_withdrawn_fails_the_rollback_and_the_originals_serve(make: Make) -> None:
+    world = turned_back(make, "CodeDeployDefault.AllAtOnce")
+    world.until_phase(Phase.WITHDRAW)
+    world.cloud.terminate(_access(world), [world.green[0]])
+    info = world.to_the_end()
+    assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "HEALTH_CONSTRAINTS")
+    assert world.green[0] in info["errorInformation"]["message"]
+    assert world.serving == world.blue
 
 
 def _access(world: BlueGreen) -> Any:

@@ -30,7 +30,7 @@ ALL_AT_ONCE = "CodeDeployDefault.AllAtOnce"
 def make(database: URL) -> Iterator[Make]:
     made: list[Rollout] = []
 
-    def one(*, hosts: int, minimum: str = ALL_AT_ONCE, registered: int = 0) -> Rollout:
+    def one(*, hosts: int, minimum: Any = ALL_AT_ONCE, registered: int = 0) -> Rollout:
         rollout = Rollout(database, hosts=registered, minimum=minimum)
         made.append(rollout)
         rollout.balance(hosts)
@@ -103,6 +103,29 @@ def test_one_that_is_never_healthy_fails_after_an_hour_and_says_why(make: Make) 
     assert rollout.info["status"] == "Failed"
     assert "unhealthy" in rollout.info["errorInformation"]["message"]
     assert rollout.overview == {"Failed": 1, "Skipped": 2}
+
+
+@pytest.mark.parametrize("event", IN_PLACE_WITH_TRAFFIC)
+def test_a_host_that_dies_in_any_event_is_one_that_failed(make: Make, event: str) -> None:
+    """The others are deployed to, and nobody waits for it longer than an event may take."""
+    rollout = make(hosts=4, minimum={"type": "HOST_COUNT", "value": 2})
+    rollout.deploy()
+    victim, *_ = rollout.go_on(until=lambda: rollout.at(event))
+    for _ in range(400):
+        rollout.tick()
+        for name in rollout.ready():
+            if name != victim:
+                rollout.run_event(name)
+        rollout.balancers.follow()
+        if victim in rollout.balancers.hosts["web"]:
+            rollout.balancers.hosts["web"][victim] = TrafficState.UNHEALTHY
+        rollout.now += 20.0
+        if rollout.is_final:
+            break
+    assert (rollout.info["status"], rollout.overview) == ("Succeeded", {"Succeeded": 3, "Failed": 1})
+    assert rollout.target(victim)["status"] == "Failed"
+    healthy = [name for name, state in rollout.balancers.hosts["web"].items() if state is TrafficState.HEALTHY]
+    assert sorted(healthy) == [name for name in rollout.instances if name != victim]
 
 
 def test_balancers_that_do_not_answer_for_two_minutes_are_waited_for(make: Make) -> None:
