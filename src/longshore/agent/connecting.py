@@ -11,10 +11,19 @@ from longshore.agent.proxies import Proxy
 CONNECT_TIMEOUT = 15.0
 
 
-def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None, pinned: str | None = None) -> socket.socket:
+def connect(
+    host: str,
+    port: int,
+    *,
+    encrypted: bool,
+    proxy: Proxy | None,
+    pinned: str | None = None,
+    stays_small: bool = False,
+) -> socket.socket:
     """Connect within `CONNECT_TIMEOUT` seconds; raises OSError.
 
-    With `pinned`, the SHA-256 of a certificate, a server that shows this one is trusted, and no other.
+    With `pinned`, the SHA-256 of a certificate, a server that shows this one is trusted, and no other. `stays_small` as
+    `tls.secured` has it.
     """
     opened = partial(_opened, host, port, proxy)
     if not encrypted:
@@ -22,7 +31,7 @@ def connect(host: str, port: int, *, encrypted: bool, proxy: Proxy | None, pinne
     # Two megabytes, which a host whose control plane is reached without TLS is spared.
     from longshore.agent import tls
 
-    return tls.secured(opened, _name(host), pinned)
+    return tls.secured(opened, _name(host), pinned, stays_small=stays_small)
 
 
 def _opened(host: str, port: int, proxy: Proxy | None) -> socket.socket:

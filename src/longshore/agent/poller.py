@@ -85,6 +85,7 @@ class Poller:
             proxies=config.proxies,
             pin=config.pin,
         )
+        self._client.stays_small = True
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, _Child] = {}
         self._seen: OrderedDict[tuple[str, ...], bool] = OrderedDict()

@@ -27,12 +27,17 @@ class PinnedCertificateError(ssl.SSLCertVerificationError):
     """The server shows another certificate than the one this host knows it by."""
 
 
-def secured(opened: Callable[[], socket.socket], host: str | bytes, pinned: str | None) -> ssl.SSLSocket:
+def secured(
+    opened: Callable[[], socket.socket], host: str | bytes, pinned: str | None, *, stays_small: bool = False
+) -> ssl.SSLSocket:
     """TLS over a connection to `host`; raises OSError where its certificate is not to be trusted.
 
     With `pinned`, the SHA-256 of a certificate in hexadecimal, exactly this one is, whatever name and dates it bears.
     Else it is who the host trusts: `SSL_CERT_FILE` or `SSL_CERT_DIR` if they are set, and whom `AWS_SSL_CA_BUNDLE` and
     `AWS_SSL_CA_DIRECTORY` name besides (agent.md 1.1.8).
+
+    `stays_small` is for a process of one thread that has nothing to do but to wait: it is spared the list of all whom
+    the host trusts, at the price of a second connection.
     """
     if pinned is not None:
         return _shown(opened(), host, pinned)
@@ -41,7 +46,25 @@ def secured(opened: Callable[[], socket.socket], host: str | bytes, pinned: str 
     if (directory := _directory()) is not None:
         with suppress(ssl.SSLCertVerificationError):
             return _vouched(opened(), host, ssl.create_default_context(capath=directory))
+    if stays_small and (shown := _vouched_for(opened, host)) is not None:
+        return _shown(opened(), host, shown)
     return _vouched(opened(), host, _with_all())
+
+
+def _vouched_for(opened: Callable[[], socket.socket], host: str | bytes) -> str | None:
+    """The SHA-256 of the certificate that a server shows now, if somebody vouches for it; a child reads who may."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            made = _vouched(opened(), host, _with_all())
+            os.write(writing, hashlib.sha256(made.getpeercert(binary_form=True) or b"").digest())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as said:  # noqa: PTH123
+        shown = said.read()
+    os.waitpid(child, 0)
+    return shown.hex() or None
 
 
 def _vouched(connection: socket.socket, host: str | bytes, context: ssl.SSLContext) -> ssl.SSLSocket:

@@ -70,6 +70,8 @@ class Client:
         self.clock_offset = clock_offset
         self.proxies = proxies or Proxies()
         self.pin = pin
+        #: Whether the process has nothing to do but to wait (`tls.secured`).
+        self.stays_small = False
         parts = urlsplit(endpoint)
         assert parts.hostname
         self._tls = parts.scheme == "https"
@@ -143,7 +145,7 @@ class Client:
     def _connect(self) -> socket.socket:
         proxy = self.proxies.to("deploy_control", self._address[0])
         pinned = self.pin and self.pin.of(*self._address)
-        return connect(*self._address, encrypted=self._tls, proxy=proxy, pinned=pinned)
+        return connect(*self._address, encrypted=self._tls, proxy=proxy, pinned=pinned, stays_small=self.stays_small)
 
     def _receive(self) -> dict[str, Any]:
         assert self._socket

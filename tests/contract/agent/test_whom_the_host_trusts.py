@@ -25,7 +25,7 @@ from longshore.agent import tls
 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 before = resident()
 try:
-    connect("localhost", int(sys.argv[1]), encrypted=True, proxy=None)
+    made = connect("localhost", int(sys.argv[1]), encrypted=True, proxy=None, stays_small="small" in sys.argv)
 except ssl.SSLCertVerificationError as error:
     print(error.verify_message)
 else:
@@ -65,8 +65,8 @@ def said(host: HostView, *command: str, given: str = "", **environ: str) -> str:
     return done.stdout.strip()
 
 
-def connects(host: HostView, server: BundleHost, **environ: str) -> str:
-    return said(host, sys.executable, "-c", CONNECT, str(server.port), **environ)
+def connects(host: HostView, server: BundleHost, *words: str, **environ: str) -> str:
+    return said(host, sys.executable, "-c", CONNECT, str(server.port), *words, **environ)
 
 
 def test_an_authority_counts_in_the_hosts_directory_and_in_its_list(
@@ -90,6 +90,13 @@ def test_an_authority_counts_in_the_hosts_directory_and_in_its_list(
     word, by_list = connects(host, server).split()
     assert word == "trusted"
     assert int(by_directory) < int(by_list) - 500, "every authority that the host trusts was read"
+
+    # A process that only waits has somebody else read them.
+    word, small = connects(host, server, "small").split()
+    assert word == "trusted"
+    assert int(small) < int(by_list) - 500
+    said(host, "sh", "-euc", f": >{bundle}")
+    assert connects(host, server, "small") == "self-signed certificate"
 
 
 def test_where_the_environment_names_the_authorities_no_other_counts(
