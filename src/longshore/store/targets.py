@@ -258,6 +258,13 @@ def with_status(tx: Transaction, deployment_id: str, status: TargetStatus) -> li
     return [row[0] for row in rows.fetchall()]
 
 
+def first_failed(tx: Transaction, deployment_id: str) -> TargetRow | None:
+    """The host that failed before all others."""
+    failed = (targets.c.deployment_id == deployment_id) & (targets.c.status == TargetStatus.FAILED.value)
+    row = tx.execute(select(targets).where(failed).order_by(targets.c.last_updated).limit(1)).mappings().first()
+    return None if row is None else _row(row)
+
+
 _PROGRESS = "status, position, command, attempt, deadline, halted, forgives_stop_failures, label, taken_out, events"
 
 

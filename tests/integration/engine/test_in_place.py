@@ -96,6 +96,17 @@ def test_too_many_failures_end_it_and_leave_the_rest_alone(rollout_of: Any) -> N
     assert "web-00, ApplicationStop" in error["message"]
 
 
+def test_of_many_failures_the_first_is_told(rollout_of: Any) -> None:
+    rollout = rollout_of(30, ALL)
+    rollout.deploy()
+    rollout.tick()
+    for name in reversed(rollout.names):
+        rollout.now += 1
+        rollout.run_event(name, ScriptCode.SCRIPT_FAILED)
+    rollout.tick()
+    assert "First failure: web-29, ApplicationStop: ScriptFailed" in rollout.info["errorInformation"]["message"]
+
+
 def test_a_floor_that_cannot_be_kept_touches_nobody(rollout_of: Any) -> None:
     """S2.13 a."""
     rollout = rollout_of(3, {"type": "HOST_COUNT", "value": 3})

@@ -95,9 +95,7 @@ def _open_zone(tx: Transaction, deployment: Deployment) -> OpenZone | None:
 
 
 def first_failure(tx: Transaction, deployment_id: str) -> Failure | None:
-    names = targets.with_status(tx, deployment_id, TargetStatus.FAILED)
-    rows = targets.find(tx, deployment_id, names[:25])
-    first = min(rows, key=lambda row: row.last_updated or 0.0, default=None)
+    first = targets.first_failed(tx, deployment_id)
     if first is None:
         return None
     for event in first.target.events:
