@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +23,8 @@ _PAUSE_SECONDS = 0.5
 #: A server that is away this long is not waited for any more, seconds.
 _PATIENCE_SECONDS = 60.0
 _AWAY_SECONDS = 1.0
+#: An agent that lets an event wait this long may not be there, seconds.
+_SILENT_SECONDS = 20.0
 
 
 class Follower:
@@ -36,6 +38,8 @@ class Follower:
         self._ended: dict[str, Target] = {}
         self._all_ids: list[str] | None = None
         self._last: Progress | None = None
+        #: Targets at which an event waits for the agent: how many events are over there, and since when that is so.
+        self._waiting: dict[str, tuple[int, float]] = {}
 
     def look(self) -> Progress:
         """The deployment now. Asks for the targets only when some can have changed."""
@@ -49,8 +53,20 @@ class Follower:
                 if last and is_still
                 else _counted(progress(info, self._targets(seen)))
             )
-        self._last = seen
+        self._last = seen = replace(seen, silent=self._silent(seen.targets))
         return seen
+
+    def _silent(self, seen: Sequence[Target]) -> tuple[str, ...]:
+        """Whose agent has let an event wait for a while, by the clock here alone."""
+        now = time.monotonic()
+        waiting = {
+            target.id: sum(event.end is not None for event in target.events) for target in seen if target.awaits_agent
+        }
+        before, self._waiting = self._waiting, {}
+        for name, over in waiting.items():
+            known = before.get(name)
+            self._waiting[name] = known if known is not None and known[0] == over else (over, now)
+        return tuple(name for name, (_, since) in sorted(self._waiting.items()) if now - since >= _SILENT_SECONDS)
 
     def _targets(self, seen: Progress) -> list[Target]:
         ids = self._ids(seen)

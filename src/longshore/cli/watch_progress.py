@@ -15,6 +15,9 @@ FINAL_TARGET = frozenset({"Succeeded", "Failed", "Skipped"})
 #: Targets in the order in which somebody watching wants to see them.
 WORST_FIRST = ("Failed", "InProgress", "Unknown", "Ready", "Pending", "Succeeded", "Skipped")
 
+#: Silent hosts that a hint names.
+_MOST_NAMED = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -56,6 +59,11 @@ class Target:
         return next((event for event in self.events if event.status == "Failed"), None)
 
     @property
+    def awaits_agent(self) -> bool:
+        """Whether an event is due here that nobody has begun."""
+        return self.status == "InProgress" and all(event.status != "InProgress" for event in self.events)
+
+    @property
     def started(self) -> datetime | None:
         return next((event.start for event in self.events if event.start is not None), None)
 
@@ -88,6 +96,8 @@ class Progress:
     is_terminating: bool = False
     #: Those that are looked at, worst first: all of a small deployment, some of a large one.
     targets: tuple[Target, ...] = ()
+    #: Of these, the ones whose agent has let an event wait for a while.
+    silent: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:
@@ -113,6 +123,13 @@ class Progress:
             return f"Traffic stays where it is until somebody says: {go_on} READY_WAIT"
         if self.is_terminating and not self.is_final:
             return f"The originals wait to be terminated, unless somebody says: {go_on} TERMINATION_WAIT"
+        if self.silent and not self.is_final:
+            named, more = self.silent[:_MOST_NAMED], len(self.silent) - _MOST_NAMED
+            who = f"{', '.join(named)}{f' and {more} more' if more > 0 else ''}"
+            return (
+                f"Nothing is heard of {who}. Does the agent run there, and does it reach this server? On the host,"
+                " `longshore agent doctor` says."
+            )
         return ""
 
     @property

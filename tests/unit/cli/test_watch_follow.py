@@ -79,6 +79,22 @@ def test_the_counts_are_those_of_the_targets_that_are_shown() -> None:
     assert Follower(codedeploy, "d-1").look().counts == {"Failed": 1, "Skipped": 1}
 
 
+def test_an_agent_that_lets_an_event_wait_is_asked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    codedeploy = CodeDeploy({"web-1": "InProgress", "web-2": "Pending"})
+    follower = Follower(codedeploy, "d-1")
+    assert follower.look().hint == "", "it may just have been asked"
+    monkeypatch.setattr(watch_follow, "_SILENT_SECONDS", 0.0)
+    hint = follower.look().hint
+    assert "Nothing is heard of web-1." in hint
+    assert "longshore agent doctor" in hint
+    monkeypatch.setattr(codedeploy, "batch_get_deployment_targets", lambda **_: at_work("web-1", "web-2"))
+    assert follower.look().hint == "", "it has begun"
+
+
+def at_work(running: str, pending: str) -> dict[str, Any]:
+    return {"deploymentTargets": [described(running, "InProgress", running=True), described(pending, "Pending")]}
+
+
 def test_nothing_is_asked_when_nothing_can_have_changed() -> None:
     codedeploy = CodeDeploy(many(5, "Pending"))
     follower = Follower(codedeploy, "d-1")
