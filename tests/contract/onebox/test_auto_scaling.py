@@ -150,6 +150,7 @@ def test_a_hook_holds_a_termination_and_its_removal_lets_go(here: Here, name: st
         InstanceId=going, ShouldDecrementDesiredCapacity=True
     )["Activity"]
     assert activity["Description"] == f"Terminating EC2 instance: {going}"
+    assert activity["Cause"].endswith(f"Z instance {going} was taken out of service in response to a user request.")
     here.until(name, ["Terminating:Wait"])
     assert "ScalingActivityInProgress" in refused(
         here.client.delete_auto_scaling_group, AutoScalingGroupName=name, ForceDelete=False

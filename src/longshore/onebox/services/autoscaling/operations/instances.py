@@ -41,8 +41,8 @@ def terminate_instance_in_auto_scaling_group(desk: Desk, call: Call, asked: Aske
             raise scaling_activity_in_progress(f"{member.instance_id} is {member.state} already.")
         if asked.get("ShouldDecrementDesiredCapacity"):
             group = _shrunk(group, 1)
-        why = "instance was taken out of service in response to a user request."
-        group = leave(group, member, f"instance {member.instance_id} {why}", call.now, desk.new_id)
+        why = f"instance {member.instance_id} was taken out of service in response to a user request."
+        group = leave(group, member, why, call.now, desk.new_id)
         rows.put(group)
     return {"Activity": shown_activity(group, group.activities[0])}
 
