@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests import ports
+
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "t",
     "GIT_AUTHOR_EMAIL": "t@example.com",
@@ -165,8 +167,7 @@ class GitDaemon:
     """`git daemon`: git's own protocol, for everybody."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = ports.kept()
         self.url = f"git://127.0.0.1:{port}"
         self._process = subprocess.Popen(
             ["git", "daemon", "--export-all", f"--base-path={folder}", "--listen=127.0.0.1", f"--port={port}"],
@@ -196,8 +197,7 @@ class SshHost:
         self._authorized.touch()
         #: Its public key, as a line of ssh_known_hosts has it.
         self.key = new_ssh_key(folder / "host_key")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = ports.kept()
         self.url = f"ssh://{getpass.getuser()}@127.0.0.1:{self._port}{repositories}"
         self.address = f"[127.0.0.1]:{self._port}"
         sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")

@@ -32,7 +32,7 @@ def ending(data_dir: Path) -> Iterator[None]:
 
 
 def running(data_dir: Path) -> Counter[str]:
-    """How many hosts run for each instance, whatever anybody has written down."""
+    """How many hosts run for each instance, whatever anybody has written down; what started one ends just after it."""
     found: Counter[str] = Counter()
     for process in psutil.process_iter(["name", "cwd"]):
         where = Path(process.info["cwd"] or "/")

@@ -7,7 +7,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import URL
+
+from tests import ports
 
 _INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
 
@@ -48,8 +49,7 @@ class Cluster:
             next((name for name in ("postgres", "nobody") if _exists(name)), None) if os.geteuid() == 0 else None
         )
         self._numbers = itertools.count(1)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = ports.kept()
         if self._user:
             shutil.chown(folder, self._user)
         password = folder / "password"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.error
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ports
 from tests.acceptance.world import wait_until
 
 ALERT = "ShopIsBroken"
@@ -96,7 +96,7 @@ def prometheus(folder: Path, scraped: str, *, alertmanager: str | None = None) -
         f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n{alerting}rule_files: [rules.yml]\n"
         f"scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{scraped}']}}]}}]\n"
     )
-    port = _free_port()
+    port = ports.kept()
     yield from _running(
         folder,
         [
@@ -114,7 +114,7 @@ def alertmanager(folder: Path) -> Iterator[str]:
     """The URL of an Alertmanager that tells nobody."""
     folder.mkdir()
     (folder / "alertmanager.yml").write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
-    port = _free_port()
+    port = ports.kept()
     yield from _running(
         folder,
         [
@@ -145,10 +145,3 @@ def _is_ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -23,6 +23,7 @@ from longshore.agent import config as configuration
 from longshore.agent import doctor_host, doctor_network
 from longshore.agent.doctor import examined
 from longshore.agent.finding import Finding, Result
+from tests import ports
 from tests.acceptance.world import BIN, ControlPlane, Host, Revision, Shop, self_signed, wait_until
 
 OK, WARNING, FAILED = Result.OK, Result.WARNING, Result.FAILED
@@ -144,8 +145,7 @@ def test_a_name_that_does_not_resolve_and_a_port_that_is_closed(host: Settings) 
     result, text = said(host.but(deploy_control_endpoint="http://nowhere.invalid:8420"), "name")
     assert result is FAILED
     assert "nowhere.invalid does not resolve" in text
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = ports.kept()
     result, text = said(host.but(deploy_control_endpoint=f"http://127.0.0.1:{port}"), "port")
     assert (result, f"Nobody answers at 127.0.0.1:{port}: Connection refused." in text) == (FAILED, True)
     checks = [one.check for one in examined(host.path)]

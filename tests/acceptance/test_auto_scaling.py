@@ -209,7 +209,7 @@ def test_a_group_grows_and_shrinks_while_it_is_deployed_to(shop: Shop) -> None:
     assert len(shop.of("autoscalingTermination")) == 2
     # What comes of the fleet's part on those that are gone is another matter (S14.1).
     wait_until("those who stay have it, and serve", lambda: shop.healthy() == ids and shop.pages() == {"3"})
-    assert len(instances.running(plane.data_dir)) == 2
+    wait_until("no other runs", lambda: len(instances.running(plane.data_dir)) == 2)
 
 
 def test_a_group_is_copied_and_its_hooks_go_with_it(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from tests import ports
 from tests.acceptance.world import BIN, ControlPlane, Host, Revision, Shop
 
 
@@ -128,8 +129,7 @@ def test_a_user_holds_two_keys_at_most(shared_plane: ControlPlane) -> None:
 
 
 def test_commands_say_what_to_do_when_no_server_answers(shared_plane: ControlPlane) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = ports.kept()
     done = shared_plane.run("longshore", "keys", "list", "--endpoint-url", f"http://127.0.0.1:{port}", check=False)
     assert done.returncode == 1
     assert "longshore server" in done.stderr
@@ -140,8 +140,7 @@ def test_a_deployment_over_tls(
     tmp_path: Path, certificate: tuple[Path, Path], hosts_of: Callable[..., list[Host]], shop_of: Callable[..., Shop]
 ) -> None:
     """A certificate of one's own, made for the public name: clients, agents and the server's own reading of bundles."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = ports.kept()
     tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), "--url", f"https://localhost:{port}")
     plane = ControlPlane(tmp_path, options=tls, ca=certificate[0])
     plane.port = port

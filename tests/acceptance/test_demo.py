@@ -6,7 +6,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from longshore.onebox.machinery.host_view import HostView, this_program, why_not
+from tests import ports
 from tests.acceptance.world import BIN, ControlPlane, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -210,9 +210,8 @@ def test_the_example_is_deployed_by_its_own_script(own_plane: ControlPlane, mach
 
 
 def test_the_readme_by_hand_does_what_it_says(machine: Machine) -> None:
-    """Each block in order, from an empty directory; only the ports are other ones, which are surely free."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    """Each block in order, from an empty directory; only the ports are other ones."""
+    port = str(ports.kept())
     text = (REPOSITORY / "README.md").read_text().replace("8420", port).replace("127.0.0.1:8080", machine.address)
     _, server, exports, register, agent, deploy = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     machine.run("mkdir /tmp/empty")

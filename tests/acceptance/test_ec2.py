@@ -123,7 +123,7 @@ def test_a_fleet_of_instances_is_deployed_to_by_its_tags(plane: ControlPlane, tm
 
     aws("ec2", "terminate-instances", "--instance-ids", *ids)
     reach(plane, "terminated", *ids)
-    assert not instances.running(plane.data_dir)
+    wait_until("none runs", lambda: not instances.running(plane.data_dir))
 
 
 def start(plane: ControlPlane, bundle: bytes, folder: Path) -> str:

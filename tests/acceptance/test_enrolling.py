@@ -21,6 +21,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from longshore.onebox.machinery.host_view import HostView, why_not
+from tests import ports
 from tests.acceptance.world import BIN, ControlPlane, Revision, Shop, missing_tool, self_signed, wait_until
 
 
@@ -94,8 +95,7 @@ def machine_of(tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
 @pytest.fixture
 def tls_plane(tmp_path: Path, certificate: tuple[Path, Path]) -> Iterator[ControlPlane]:
     """A control plane with a certificate that nobody vouches for."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = ports.kept()
     tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]), "--url", f"https://localhost:{port}")
     plane = ControlPlane(tmp_path / "tls", options=tls, ca=certificate[0])
     (tmp_path / "tls").mkdir()

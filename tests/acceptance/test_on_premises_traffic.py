@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
+import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from bench.load import load, read
 
+from tests import ports
 from tests.acceptance.cloud import cloud_in, require_no_loss
 from tests.acceptance.world import ControlPlane, Host, Revision, Shop, service_role, wait_until
 
@@ -81,8 +82,7 @@ def balanced(plane: ControlPlane) -> str:
     delay = [{"Key": "deregistration_delay.timeout_seconds", "Value": "2"}]
     elb.modify_target_group_attributes(TargetGroupArn=group["TargetGroupArn"], Attributes=delay)
     (balancer,) = elb.create_load_balancer(Name="shop", Subnets=subnets)["LoadBalancers"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept(balancer["DNSName"])
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"],
         Protocol="HTTP",
@@ -246,7 +246,9 @@ def having(colour: str) -> list[list[dict[str, str]]]:
 
 def placed(shop: Shop, hosts: list[Host]) -> dict[str, str]:
     """Give each host an address, tell it, and have its tag say so; the addresses by name."""
-    addresses = {host.name: f"127.0.77.{number}" for number, host in enumerate(hosts, 1)}
+    # Not where a demo has its hosts, nor another run of these tests.
+    network = f"127.2.{os.getpid() % 250}"
+    addresses = {host.name: f"{network}.{number}" for number, host in enumerate(hosts, 1)}
     for host in hosts:
         assert host.view is not None
         inside = host.view.written("/etc/shop-address")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -126,5 +127,8 @@ def running(host: Host, *words: str) -> list[str]:
     assert host.view is not None
     first = host.view.process_id()
     assert first is not None
-    lines = (" ".join(one.cmdline()) for one in psutil.Process(first).children(recursive=True) if one.is_running())
-    return [line for line in lines if any(word in line for word in words)]
+    found = []
+    for one in psutil.Process(first).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(" ".join(one.cmdline()))
+    return [line for line in found if any(word in line for word in words)]

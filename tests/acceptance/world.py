@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from longshore import models
 from longshore.onebox.machinery.host_view import HostView
+from tests import ports
 
 BIN = Path(sys.executable).parent
 ACCOUNT = "000000000000"
@@ -87,7 +88,7 @@ class ControlPlane:
         self.ca = ca
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
-        self.port = 0
+        self.port = ports.kept()
         self._process: subprocess.Popen[str] | None = None
         self.environ: dict[str, str] = {}
 
@@ -281,11 +282,13 @@ class Host:
         """The agent and its workers, not what their hooks started."""
         return [self.agent, *self.workers]
 
-    def kill(self, processes: list[psutil.Process] | None = None) -> None:
-        """`kill -9` of all the agent's processes, or of these: the agent itself must be among them."""
-        for process in self.processes if processes is None else processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+    def kill(self, *, workers: bool = True) -> None:
+        """`kill -9` of all the agent's processes at one moment, or of its poller alone; hooks are not of its group."""
+        assert self._process is not None
+        if workers:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self.agent.kill()
         self._wait()
 
     def stop(self) -> None:
@@ -310,7 +313,10 @@ class Host:
 
 
 def _is_agent(process: psutil.Process) -> bool:
-    return "longshore" in " ".join(process.cmdline())
+    try:
+        return "longshore" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False  # it has just ended
 
 
 def service_role(plane: ControlPlane, *, name: str = "deploy", rights: bool = True) -> str:

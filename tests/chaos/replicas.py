@@ -87,14 +87,13 @@ class Replicas:
         self.ports: dict[ControlPlane, int] = {}
         for name in ("one", "two"):
             (folder / name).mkdir()
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                self.ports[ControlPlane(folder / name, options=options)] = free.getsockname()[1]
+            plane = ControlPlane(folder / name, options=options)
+            self.ports[plane] = plane.port
         self.one, self.two = self.ports
         self.front.ports = list(self.ports.values())
 
     def start(self, *planes: ControlPlane) -> Replicas:
         for plane in planes:
-            plane.port = self.ports[plane]
             plane.start()
         return self
 

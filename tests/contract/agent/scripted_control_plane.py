@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests import ports
 
 HOST = "arn:aws:iam::000000000000:user/CodeDeploy/web-1"
 WAIT_SECONDS = 20.0
@@ -112,13 +113,13 @@ class ControlPlane:
     def __post_init__(self) -> None:
         self.hears_hooks.set()
 
-    def start(self, port: int = 0) -> None:
+    def start(self, port: int | None = None) -> None:
         plane = self
 
         class Handler(_Handler):
             control_plane = plane
 
-        self._server = _Server(("127.0.0.1", port), Handler)
+        self._server = _Server(("127.0.0.1", port or ports.kept()), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from longshore.onebox.machinery.host_view import HostView, why_not
-from tests import instances
+from tests import instances, ports
 from tests.acceptance.world import ACCOUNT, REGION, ControlPlane, wait_until
 
 IMAGE = "ami-longshore"
@@ -546,7 +546,7 @@ def test_what_runs_is_found_again_by_the_next_server(own_cloud: Cloud) -> None:
     assert cloud.host(one).process_id() == before[one]
 
     # Its agent follows a server that moves.
-    cloud.plane.port = 0
+    cloud.plane.port = ports.kept()
     cloud.plane.start()
     log = cloud.host(one).written("/var/log/aws/codedeploy-agent/codedeploy-agent.log")
     found = f"agent.polls {cloud.plane.url} "
@@ -578,7 +578,7 @@ def test_a_server_that_is_killed_while_it_launches_loses_no_host(own_cloud: Clou
     known = cloud.ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running"]}])
     running = {one["InstanceId"] for r in known["Reservations"] for one in r["Instances"]}
     assert len(running) == 3
-    assert instances.running(cloud.plane.data_dir) == dict.fromkeys(running, 1)
+    wait_until("no other runs", lambda: instances.running(cloud.plane.data_dir) == dict.fromkeys(running, 1))
 
 
 def test_without_hosts_of_ones_own_it_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import email.policy
 import itertools
 import json
 import re
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests import ports
 from tests.acceptance.world import REGION, ControlPlane, self_signed, wait_until
 from tests.webhook import Webhook
 
@@ -34,8 +34,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[email.message.EmailMessage] = []
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = ports.kept()
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
 
     async def handle_RCPT(  # noqa: N802 - its caller's name

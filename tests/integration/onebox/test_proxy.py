@@ -27,6 +27,7 @@ from longshore.onebox.machinery.proxy.plan import (
     Route,
     Speaks,
 )
+from tests import ports
 from tests.load import Backend, load, until
 
 ADDRESS = "127.128.255.7"
@@ -72,8 +73,7 @@ def proxy(directory: Path) -> Proxy:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server((ADDRESS, 0)) as free:
-        return int(free.getsockname()[1])
+    return ports.kept(ADDRESS)
 
 
 def cluster(name: str, *backends: Backend, drained: tuple[Backend, ...] = (), check: HealthCheck = CHECK) -> Cluster:
@@ -91,6 +91,11 @@ def plan(port: int, *clusters: Cluster, shares: dict[str, int] | None = None, ro
     return Plan(listeners=[listener], clusters=clusters)
 
 
+def apply(proxy: Proxy, given: Plan) -> None:
+    """Have a plan in force; one look waits for that a few seconds only."""
+    until(lambda: proxy.apply(given))
+
+
 def get(port: int, path: str = "/") -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://{ADDRESS}:{port}{path}", timeout=20) as answer:
@@ -104,12 +109,14 @@ def test_shares_change_while_requests_are_under_way_and_none_is_lost(
 ) -> None:
     blue, green = backends("blue"), backends("green")
     clusters = cluster("blue", blue), cluster("green", green)
-    assert proxy.apply(plan(port, clusters[0]))
+    apply(proxy, plan(port, clusters[0]))
     with load(ADDRESS, port) as seen:
         for share in range(0, 101, 10):
-            assert proxy.apply(plan(port, *clusters, shares={"blue": 100 - share, "green": share}))
+            apply(proxy, plan(port, *clusters, shares={"blue": 100 - share, "green": share}))
             seen.more(40)
-        assert proxy.apply(plan(port, clusters[1]))
+        apply(proxy, plan(port, clusters[1]))
+        # Requests that were just being handed over as it changed.
+        seen.more()
         before = blue.asked
         seen.more()
     assert seen.failed == []
@@ -122,22 +129,24 @@ def test_one_that_is_drained_finishes_what_it_began_and_is_asked_no_more(
     proxy: Proxy, port: int, backends: Backends
 ) -> None:
     old, new = backends("old"), backends("new")
-    assert proxy.apply(plan(port, cluster("web", old)))
+    apply(proxy, plan(port, cluster("web", old)))
     answers: list[tuple[int, str]] = []
     slow = threading.Thread(target=lambda: answers.append(get(port, "/slow")))
     slow.start()
     until(lambda: old.asked == 1)
     with load(ADDRESS, port) as seen:
         seen.more()
-        assert proxy.apply(plan(port, cluster("web", old, new)))
+        apply(proxy, plan(port, cluster("web", old, new)))
         until(lambda: seen.answered["new"] > 0)
-        assert proxy.apply(plan(port, cluster("web", old, new, drained=(old,))))
+        apply(proxy, plan(port, cluster("web", old, new, drained=(old,))))
         state = proxy.states(["web"])["web", old.address, old.port]
         assert state.is_drained
         assert state.requests
+        # Requests that were just being handed to it as it was drained.
+        seen.more()
         asked = old.asked
         seen.more()
-        assert proxy.apply(plan(port, cluster("web", new)))
+        apply(proxy, plan(port, cluster("web", new)))
         seen.more()
         assert old.asked == asked
     old.release()
@@ -151,7 +160,7 @@ def test_one_that_is_not_well_is_not_asked_and_the_reason_is_known(proxy: Proxy,
     ill.health, silent.health = 418, 0
     gone = Backend("gone")
     gone.close()
-    assert proxy.apply(plan(port, cluster("web", well, ill, silent, gone)))
+    apply(proxy, plan(port, cluster("web", well, ill, silent, gone)))
 
     def state(of: Backend) -> tuple[Health, Failure | None, int]:
         one = proxy.states(["web"])["web", of.address, of.port]
@@ -177,7 +186,7 @@ def test_a_check_on_another_port_decides(proxy: Proxy, port: int, backends: Back
     web, admin = backends("web"), backends("admin")
     web.health = 0
     admin.health = 503
-    assert proxy.apply(plan(port, cluster("web", web, check=replace(CHECK, port=admin.port))))
+    apply(proxy, plan(port, cluster("web", web, check=replace(CHECK, port=admin.port))))
     until(lambda: proxy.states(["web"])["web", web.address, web.port].code == 503)
     admin.health = 200
     until(lambda: get(port) == (200, "web"))
@@ -185,10 +194,10 @@ def test_a_check_on_another_port_decides(proxy: Proxy, port: int, backends: Back
 
 def test_what_is_checked_may_change_while_requests_are_under_way(proxy: Proxy, port: int, backends: Backends) -> None:
     one, two = backends("one"), backends("two")
-    assert proxy.apply(plan(port, cluster("web", one, two)))
+    apply(proxy, plan(port, cluster("web", one, two)))
     with load(ADDRESS, port) as seen:
         for path in ("/health?a", "/health?b", "/health"):
-            assert proxy.apply(plan(port, cluster("web", one, two, check=replace(CHECK, path=path))))
+            apply(proxy, plan(port, cluster("web", one, two, check=replace(CHECK, path=path))))
             seen.more()
     assert seen.failed == []
 
@@ -197,14 +206,14 @@ def test_the_process_is_found_again_and_goes_on_without_us(
     proxy: Proxy, directory: Path, port: int, backends: Backends
 ) -> None:
     one, two = backends("one"), backends("two")
-    assert proxy.apply(plan(port, cluster("web", one)))
+    apply(proxy, plan(port, cluster("web", one)))
     process = (directory / "process").read_text()
     with load(ADDRESS, port) as seen:
         seen.more()
         again = Proxy(directory)
-        assert again.apply(plan(port, cluster("web", one, two)))
+        apply(again, plan(port, cluster("web", one, two)))
         until(lambda: seen.answered["two"] > 0)
-        assert again.apply(plan(port, cluster("web", two)))
+        apply(again, plan(port, cluster("web", two)))
         seen.more()
     assert (directory / "process").read_text() == process
     assert seen.failed == []
@@ -213,20 +222,20 @@ def test_the_process_is_found_again_and_goes_on_without_us(
 
 def test_a_process_that_died_is_started_again(proxy: Proxy, directory: Path, port: int, backends: Backends) -> None:
     given = plan(port, cluster("web", backends("one")))
-    assert proxy.apply(given)
+    apply(proxy, given)
     Envoy(directory).stop()
     # What a power cut may leave.
     (directory / "lds.json").write_text("")
     (directory / "cds.json").write_text('{"version')
-    assert proxy.apply(given)
+    apply(proxy, given)
     assert get(port) == (200, "one")
 
 
 def test_without_listeners_nothing_runs(proxy: Proxy, directory: Path, port: int, backends: Backends) -> None:
-    assert proxy.apply(Plan(listeners=[], clusters=[]))
+    apply(proxy, Plan(listeners=[], clusters=[]))
     assert not Envoy(directory).is_running()
-    assert proxy.apply(plan(port, cluster("web", backends("one"))))
-    assert proxy.apply(Plan(listeners=[], clusters=[]))
+    apply(proxy, plan(port, cluster("web", backends("one"))))
+    apply(proxy, Plan(listeners=[], clusters=[]))
     assert not Envoy(directory).is_running()
     with pytest.raises(ProxyError, match="does not answer"):
         proxy.states(["web"])
@@ -236,8 +245,8 @@ def test_a_listener_whose_address_is_taken_is_not_in_force_and_the_others_are(
     proxy: Proxy, port: int, backends: Backends
 ) -> None:
     given = plan(port, cluster("web", backends("one")))
-    with socket.create_server((ADDRESS, 0)) as taken:
-        other = replace(given.listeners[0], name="other", port=taken.getsockname()[1])
+    other = replace(given.listeners[0], name="other", port=ports.kept(ADDRESS))
+    with socket.create_server((ADDRESS, other.port)):
         both = replace(given, listeners=[*given.listeners, other])
         assert not proxy.apply(both)
         assert get(port) == (200, "one")
@@ -249,19 +258,19 @@ def test_a_cluster_is_taken_away_when_nothing_is_under_way_there(
     proxy: Proxy, directory: Path, port: int, backends: Backends
 ) -> None:
     old, new = backends("old"), backends("new")
-    assert proxy.apply(plan(port, cluster("old", old)))
+    apply(proxy, plan(port, cluster("old", old)))
     answers: list[tuple[int, str]] = []
     slow = threading.Thread(target=lambda: answers.append(get(port, "/slow")))
     slow.start()
     until(lambda: old.asked == 1)
     given = plan(port, cluster("new", new))
-    assert proxy.apply(given)
+    apply(proxy, given)
     assert get(port) == (200, "new")
     assert proxy.states(["old"])
     old.release()
     slow.join(20)
     assert answers == [(200, "old")]
-    assert proxy.apply(given)
+    apply(proxy, given)
     until(lambda: not proxy.states(["old"]))
 
 
@@ -271,13 +280,12 @@ def test_a_cluster_that_is_long_in_coming_holds_up_nobody_elses_change(
     one, two, silent = backends("one"), backends("two"), backends("silent")
     silent.health = 0
     first = plan(port, cluster("web", one))
-    assert proxy.apply(first)
+    apply(proxy, first)
     # Envoy does not know a cluster before it has looked at each endpoint once: here in a minute.
     slow = cluster("slow", silent, check=replace(CHECK, timeout=60, interval=61))
-    with socket.create_server((ADDRESS, 0)) as free:
-        other = replace(first.listeners[0], name="other", port=free.getsockname()[1])
+    other = replace(first.listeners[0], name="other", port=ports.kept(ADDRESS))
     waiting = replace(first, listeners=[*first.listeners, other], clusters=[*first.clusters, slow])
-    assert proxy.apply(waiting)
+    apply(proxy, waiting)
     moved = replace(other, routes=(Route(action=Forward(shares=[("slow", 1)])),))
     assert not proxy.apply(replace(waiting, listeners=[*first.listeners, moved]))
     assert get(other.port) == (200, "one")
@@ -302,7 +310,7 @@ def test_long_patterns_and_fixed_answers(proxy: Proxy, port: int, backends: Back
         Route(sources=["127.0.0.0/8"], headers=[(":path", "/here")], action=Respond(status=200, body="near")),
         Route(sources=["10.0.0.0/8"], action=Respond(status=200, body="far")),
     )
-    assert proxy.apply(plan(port, cluster("web", backends("one")), routes=routes))
+    apply(proxy, plan(port, cluster("web", backends("one")), routes=routes))
     assert get(port, "/" + "x" * 60 + "?q=1") == (404, "<p>no</p>")
     assert get(port, "/here") == (200, "near")
     assert get(port) == (200, "one")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests import ports
 from tests.acceptance.world import ControlPlane
 from tests.load import Backend, ending_proxy, until
 
@@ -113,8 +113,7 @@ def new_group(elb: Any, name: str, **options: Any) -> str:
 def make_shop(elb: Any, name: str) -> Shop:
     balancer = elb.create_load_balancer(Name=name)["LoadBalancers"][0]
     address = balancer["DNSName"]
-    with socket.create_server((address, 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept(address)
     group = new_group(elb, f"{name}-web")
     (listener,) = elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests import ports
 from tests.contract.onebox.elbv2.conftest import ask, make_shop, new_group
 from tests.contract.onebox.test_ec2 import Cloud, cloud_in
 from tests.load import ending_proxy, load, until
@@ -30,8 +30,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def test_instances_go_in_serve_stop_and_end(cloud: Cloud) -> None:
     elb = cloud.plane.client("elbv2")
     subnets = [one["SubnetId"] for one in cloud.ec2.describe_subnets()["Subnets"]]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept()
     one, two = cloud.run(2, UserData=SERVE.format(port=port))
     shop = make_shop(elb, "shop")
     group = new_group(elb, "instances", TargetType="instance", Port=port, HealthCheckPath="/index.html")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests import ports
 from tests.acceptance.world import ControlPlane
 from tests.contract.onebox.elbv2.conftest import Backends, Shop, ask, new_group
 from tests.load import until
@@ -315,8 +316,8 @@ def test_what_cannot_be_is_refused_and_it_is_said_why(elb: Any, shop: Shop, new_
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_is_kept(elb: Any, shop: Shop) -> None:
-    with socket.create_server((shop.address, 0)) as taken:
-        port = taken.getsockname()[1]
+    port = ports.kept(shop.address)
+    with socket.create_server((shop.address, port)):
         asked = {"LoadBalancerArn": shop.balancer, "Protocol": "HTTP", "Port": port, "DefaultActions": FIXED}
         code, message = refused(elb.create_listener, **asked)
         assert (code, f":{port}" in message) == ("InvalidConfigurationRequest", True)
@@ -330,8 +331,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_kept(elb: Any, shop:
 
 
 def test_a_listener_can_move_to_another_port(elb: Any, shop: Shop) -> None:
-    with socket.create_server((shop.address, 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept(shop.address)
     elb.modify_listener(ListenerArn=shop.listener, Port=port, DefaultActions=FIXED)
     assert ask(shop, port=port)[0] == 200
     until(lambda: _is_refused(shop))
@@ -409,8 +409,7 @@ def test_the_command_line_makes_it_all(plane: ControlPlane, new_name: Callable[[
         *("create-target-group", "--name", name, "--protocol", "HTTP", "--port", str(one.port)),
         *("--target-type", "ip", "--health-check-path", "/health"),
     )["TargetGroups"]
-    with socket.create_server((balancer["DNSName"], 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept(balancer["DNSName"])
     arn = group["TargetGroupArn"]
     aws(
         *("create-listener", "--load-balancer-arn", balancer["LoadBalancerArn"], "--protocol", "HTTP"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ import pytest
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.exceptions import HTTPClientError
 
+from tests import ports
 from tests.acceptance.world import ControlPlane
 from tests.contract.onebox.elbv2.conftest import Backends, Shop, ask, make_shop, new_group
 from tests.load import Backend, ending_proxy, load, until
@@ -33,8 +33,8 @@ def test_a_target_goes_in_serves_and_goes_out(shop: Shop, backends: Backends) ->
         assert seen.answered.keys() == {"one", "two"}
         shop.deregister(one)
         assert shop.health(one)["State"] == "draining"
-        asked = one.asked
         until(lambda: shop.health(one)["State"] == "unused")
+        asked = one.asked
         seen.more()
         assert one.asked == asked
         shop.register(one)
@@ -240,8 +240,7 @@ def test_connections_of_tcp(elb: Any, new_name: Callable[[], str], backends: Bac
     one, two, name = backends("one"), backends("two"), new_name()
     balancer = elb.create_load_balancer(Name=name, Type="network")["LoadBalancers"][0]
     address = balancer["DNSName"]
-    with socket.create_server((address, 0)) as free:
-        port = free.getsockname()[1]
+    port = ports.kept(address)
     group = new_group(elb, name, Protocol="TCP", HealthCheckPath=None)
     elb.create_listener(
         LoadBalancerArn=balancer["LoadBalancerArn"],
