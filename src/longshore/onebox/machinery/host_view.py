@@ -202,7 +202,8 @@ class HostView:
         for entry in Path("/").iterdir():
             inside = root / entry.name
             if entry.is_symlink():
-                if not inside.is_symlink():
+                # It may be there: from an earlier start, or from somebody's who starts the host too.
+                with contextlib.suppress(FileExistsError):
                     inside.symlink_to(entry.readlink())
             elif entry.is_dir():
                 inside.mkdir(exist_ok=True)
