@@ -53,8 +53,13 @@ class Sample:
 def load(url: str, record: Path, *, rate: float = 250) -> Iterator[None]:
     """Load `url` from a process of its own while the block lasts; `read` gives what was recorded."""
     argv = [sys.executable, "-m", "bench.load", url, "--rate", str(rate), "--record", str(record)]
+    record.unlink(missing_ok=True)
     running = subprocess.Popen(argv, cwd=Path(__file__).parents[1])
     try:
+        # Asked to end any sooner, it would end without a record.
+        deadline = time.monotonic() + _TIMEOUT
+        while not record.exists() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         yield
     finally:
         running.send_signal(signal.SIGTERM)
@@ -141,6 +146,7 @@ async def _run(url: str, rate: float, record: Path) -> None:
     sending = _Load(url, rate)
     for asked in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(asked, sending.is_stopping.set)
+    record.touch()
     await asyncio.gather(*(sending.work() for _ in range(_AT_ONCE)))
     with record.open("w", newline="") as file:
         rows = csv.writer(file)
