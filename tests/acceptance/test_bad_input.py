@@ -25,7 +25,7 @@ CODEDEPLOY = "CodeDeploy_20141006"
 COMMANDS = "CodeDeployCommandService_v20141006"
 LONGSHORE = "Longshore_20261123"
 #: Longest the quick answers of these tests may take, seconds; a poll that is held takes longer.
-PROMPTLY = 5.0
+PROMPTLY = 30.0
 
 
 class Answer(NamedTuple):

@@ -25,8 +25,9 @@ def test_a_hook_is_heard_while_it_runs(
     tmp_path: Path, shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
 ) -> None:
     hosts = hosts_of(shared_plane, 2)
-    gate, shown = tmp_path / "gate", tmp_path / "shown"
-    says = f"echo the first word; echo oh >&2; until [ -e {gate} ]; do sleep 0.05; done; echo the last word"
+    gate, over, shown = tmp_path / "gate", tmp_path / "over", tmp_path / "shown"
+    waits = "until [ -e {} ]; do sleep 0.05; done"
+    says = f"echo the first word; echo oh >&2; {waits.format(gate)}; echo the last word; {waits.format(over)}"
     deployment_id = shop_of(shared_plane, hosts).start(Revision(hooks={"ApplicationStart": says}))
     environ = os.environ | shared_plane.environ
     with shown.open("w") as out:
@@ -35,6 +36,8 @@ def test_a_hook_is_heard_while_it_runs(
         wait_until("both hosts are heard", lambda: shown.read_text().count("the first word") == 2)
         assert "the last word" not in shown.read_text()
         gate.touch()
+        wait_until("both hosts are heard again", lambda: shown.read_text().count("the last word") == 2)
+        over.touch()
         assert following.wait(60) == 0
     finally:
         following.kill()
@@ -69,13 +72,19 @@ def test_a_download_that_is_tried_again_is_heard_too(
 
 
 def test_afterwards_all_of_it_is_there_for_people_and_scripts(
-    shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
+    tmp_path: Path, shared_plane: ControlPlane, hosts_of: Hosts, shop_of: Shops
 ) -> None:
     hosts = hosts_of(shared_plane, 1)
     shop = shop_of(shared_plane, hosts)
     # More than the tail that is reported with an event holds, and what would move a cursor.
-    hooks = {"BeforeInstall": "seq 1 3000", "ApplicationStart": "printf 'a\\033[2Jb\\n'; exit 7"}
+    gate = tmp_path / "gate"
+    long = f"seq 1 3000; until [ -e {gate} ]; do sleep 0.05; done"
+    hooks = {"BeforeInstall": long, "ApplicationStart": "printf 'a\\033[2Jb\\n'; exit 7"}
     deployment_id = shop.start(Revision(hooks=hooks))
+    # Its end waits a moment only for what is still to be told.
+    told = ("longshore", "logs", deployment_id)
+    wait_until("it is told", lambda: "[stdout]3000" in shared_plane.run(*told, check=False).stdout)
+    gate.touch()
     shop.ended(deployment_id)
     ended = shared_plane.run("longshore", "logs", deployment_id, check=False)
     assert ended.returncode == 1, "the deployment failed"

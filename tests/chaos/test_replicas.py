@@ -86,7 +86,7 @@ def test_a_server_killed_in_mid_deployment_is_not_missed(
     wait_until("the first host is in its hook", at_work.exists)
     replicas.one.kill()
     go_on.touch()
-    wait_until("the second host is at it", lambda: len(at_work.read_text()) == 2, seconds=60)
+    wait_until("the second host is at it", lambda: len(at_work.read_text()) >= 2, seconds=60)
     replicas.start(replicas.one)
     replicas.two.kill()
     assert shop.ended(deployment_id, seconds=120)["status"] == "Succeeded"
@@ -146,7 +146,7 @@ def test_a_database_restarted_in_mid_deployment_is_come_back_to(
     wait_until("the first host is in its hook", at_work.exists)
     replicas.cluster.restart()
     go_on.touch()
-    wait_until("the second host is at it", lambda: len(at_work.read_text()) == 2, seconds=60)
+    wait_until("the second host is at it", lambda: len(at_work.read_text()) >= 2, seconds=60)
     replicas.cluster.stop()
     assert readiness(replicas.ports[replicas.one]) == 503
     replicas.cluster.start()

@@ -21,6 +21,8 @@ Hosts = Callable[..., list[Host]]
 SEED = int(os.environ.get("LONGSHORE_CHAOS_SEED", time.time_ns() % 1_000_000))
 #: How long they are struck, seconds.
 STRUCK_FOR = float(os.environ.get("LONGSHORE_CHAOS_SECONDS", "25"))
+#: However slow the machine: at least so often each, while at least so many are deployed.
+KILLS, DEPLOYMENTS = 2, 2
 #: Longest that a server is left alone once it answers, and that it stays away, seconds.
 ALIVE, AWAY = 5.0, 1.0
 #: A lease is left behind by a server that was killed in a tick. After this it is made to end, for not to wait a minute.
@@ -41,7 +43,7 @@ class Striker(threading.Thread):
 
     def run(self) -> None:
         try:
-            while time.monotonic() < self._until:
+            while time.monotonic() < self._until or self.kills < KILLS:
                 # Not to wait for anything: when to strike is what is random.
                 time.sleep(self._moments.uniform(0, ALIVE))
                 self._plane.kill()
@@ -51,12 +53,11 @@ class Striker(threading.Thread):
         except BaseException as problem:
             self.problem = problem
 
-    def end(self) -> int:
-        """Wait until it has, and the server is up; how often it has struck."""
+    def end(self) -> None:
+        """Wait until it has, and the server is up."""
         self.join(timeout=STRUCK_FOR + 60)
         assert not self.is_alive()
         assert self.problem is None, self.problem
-        return self.kills
 
 
 def test_killed_at_random_moments_no_group_is_deployed_to_twice_at_once_and_no_hook_runs_twice(
@@ -77,7 +78,7 @@ def test_killed_at_random_moments_no_group_is_deployed_to_twice_at_once_and_no_h
         striker.start()
     accepted, stopped = [], set()
     end = time.monotonic() + STRUCK_FOR
-    while time.monotonic() < end:
+    while time.monotonic() < end or len(accepted) < DEPLOYMENTS:
         random.shuffle(replicas.front.ports)
         deployment_id = deploy(replicas, shop, location, random)
         accepted.append(deployment_id)
@@ -85,7 +86,8 @@ def test_killed_at_random_moments_no_group_is_deployed_to_twice_at_once_and_no_h
             time.sleep(random.uniform(0, 1))  # not to wait for anything: the moment is what is random
             stopped.add(stop(shop, deployment_id))
         wait_for_end(replicas, deployment_id)
-    kills = sum(striker.end() for striker in strikers)
+    for striker in strikers:
+        striker.end()
 
     kept = dict(replicas.rows("SELECT id, status FROM deployments"))
     for deployment_id in accepted:
@@ -98,8 +100,6 @@ def test_killed_at_random_moments_no_group_is_deployed_to_twice_at_once_and_no_h
     assert set(kept.values()) <= set(FINAL)
     replicas.check_history()
     replicas.one.run("longshore", "audit", "verify")
-    assert kills >= 4
-    assert len(accepted) >= 2
 
 
 def deploy(replicas: Replicas, shop: Shop, location: dict[str, object], random: Random) -> str:

@@ -23,8 +23,6 @@ Shops = Callable[..., Shop]
 
 #: How long the server stays away, seconds: as long as a host may be without it and notice nothing but pauses.
 AWAY = 60.0
-#: How long requests at work get when the server stops, seconds.
-REQUESTS_GET = 10.0
 
 
 @pytest.fixture
@@ -209,9 +207,8 @@ def test_sigterm_lets_go_of_held_polls_at_once(own_plane: ControlPlane, hosts_of
     shop = shop_of(own_plane, hosts)
     shop.run(Revision())
     wait_until("every agent's poll is held", lambda: all(_is_connected(host, own_plane.port) for host in hosts))
-    began = time.monotonic()
     assert own_plane.stop() == 0
-    assert time.monotonic() - began < REQUESTS_GET
+    assert "graceful shutdown exceeded" not in own_plane.log.read_text()
     own_plane.start()
     _, ended = shop.run(Revision())
     assert ended["deploymentOverview"]["Succeeded"] == 3

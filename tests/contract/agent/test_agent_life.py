@@ -272,9 +272,7 @@ def test_time_may_be_asked_for_by_a_moment_of_the_servers_clock(said: str | None
 def test_an_idle_agent_stops_at_once_while_its_poll_is_held(plane: ControlPlane, agent: Agent) -> None:
     plane.hold = 30
     wait_for(lambda: plane.polls, "the poll")
-    began = time.monotonic()
-    assert agent.stop() == 0
-    assert time.monotonic() - began < 15
+    assert agent.stop(seconds=plane.hold / 2) == 0
 
 
 def test_a_control_plane_that_comes_back_is_found_by_itself(plane: ControlPlane, agent: Agent) -> None:
@@ -338,11 +336,14 @@ def test_idle_workers_go_and_the_poller_stays_small(plane: ControlPlane, tmp_pat
 def test_the_next_command_comes_without_a_pause(plane: ControlPlane, agent: Agent) -> None:
     plane.deployment({})
     plane.run("ApplicationStop")
-    began = time.monotonic()
+    took = []
     for number in range(10):
         plane.deployment({}, deployment=f"d-{number}")
+        began = time.monotonic()
         plane.run("ApplicationStop", f"d-{number}")
-    assert time.monotonic() - began < 10, "the official agent takes a second for each"
+        took.append(time.monotonic() - began)
+    # However busy the machine, not all of them are held up by that.
+    assert min(took) < 1, "the official agent takes a second for each"
 
 
 def test_a_second_agent_on_the_same_root_is_refused(plane: ControlPlane, agent: Agent) -> None:

@@ -261,7 +261,8 @@ def test_the_aws_cli(plane: ControlPlane) -> None:
     plane.aws(
         *("cloudwatch", "put-metric-alarm", "--alarm-name", "cli", "--namespace", "shop", "--metric-name", "cli"),
         *("--statistic", "Maximum", "--period", "60", "--evaluation-periods", "1", "--threshold", "1"),
-        *("--comparison-operator", "GreaterThanOrEqualToThreshold"),
+        # Without it, a look in between would find no data, and say so.
+        *("--comparison-operator", "GreaterThanOrEqualToThreshold", "--treat-missing-data", "ignore"),
     )
     plane.aws("cloudwatch", "set-alarm-state", "--alarm-name", "cli", "--state-value", "ALARM", "--state-reason", "x")
     found = plane.aws("cloudwatch", "describe-alarms", "--state-value", "ALARM", "--alarm-name-prefix", "cl")

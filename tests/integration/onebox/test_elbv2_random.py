@@ -40,7 +40,9 @@ class World:
             for name in ("blue", "green")
         ]
         self.members: dict[str, set[str]] = {arn: set() for arn in self.groups}
-        #: How often those that are in no group were asked when they went out.
+        #: Those that are in no group any more, and may still be handed a request that was under way.
+        self.leaving: set[str] = set()
+        #: How often those were asked that are out.
         self.out: dict[str, int] = {}
         self.listener = call(
             self.elb,
@@ -69,6 +71,7 @@ class World:
     def register(self, dice: random.Random) -> None:
         arn = dice.choice(self.groups)
         new = dice.choice(list(self.backends))
+        self.leaving.discard(new)
         self.out.pop(new, None)
         self.elb.register(OWNER, arn, [new])
         self.members[arn].add(new)
@@ -81,7 +84,7 @@ class World:
             self.elb.deregister(OWNER, arn, [old])
             self.members[arn].discard(old)
             if not any(old in some for some in self.members.values()):
-                self.out[old] = self.backends[old].asked
+                self.leaving.add(old)
 
     def shift(self, dice: random.Random) -> None:
         weights = dice.choice([(1, 0), (0, 1), (1, 1), (9, 1), (50, 999)])
@@ -111,6 +114,10 @@ class World:
         assert seen.failed == []
         for name, asked in self.out.items():
             assert self.backends[name].asked == asked, f"{name} is asked, and is out"
+        registered = {name for arn in self.groups for name in self.elb.health(OWNER, arn) or {}}
+        for name in self.leaving - registered:
+            self.leaving.discard(name)
+            self.out[name] = self.backends[name].asked
 
 
 @pytest.fixture
