@@ -6,7 +6,7 @@ commit is.
 
 With the embedded database the event loop's own quick work runs on the event loop: the driver gives the interpreter's
 lock away in every statement, and a thread that has to win it back from a busy loop waits up to five milliseconds a
-statement. A database across a network is asked from threads alone; `looking` has those for quick looks.
+statement. A database across a network is never waited for there: `looking` takes the quick looks at it.
 """
 
 from __future__ import annotations

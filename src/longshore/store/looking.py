@@ -1,7 +1,7 @@
 """Quick looks for the event loop at a database across a network.
 
-Threads of their own take whatever waits and look at it on one view: a look that had to begin a transaction, end it and
-find a thread for each would cost several times what it asks for.
+Nearly all are `glancing`'s. For the others, threads of their own take whatever waits and look at it on one view: a look
+that had to begin a transaction, end it and find a thread for each would cost several times what it asks for.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 
 from longshore.store.dialect import Dialect
 from longshore.store.errors import StoreClosedError, StoreUnavailableError
+from longshore.store.glancing import Glancer, NotAtOnceError
 from longshore.store.transaction import Transaction
 from longshore.store.waiting import Waiting, deliver
 
@@ -39,6 +40,7 @@ class Looker:
     def __init__(self, dialect: Dialect, reading: Engine) -> None:
         self._dialect = dialect
         self._reading = reading
+        self._glancer = Glancer(reading)
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"look-{n}", daemon=True) for n in range(_THREADS)]
@@ -53,6 +55,8 @@ class Looker:
         """
         if self._closed:
             raise StoreClosedError("the database is closed")
+        with contextlib.suppress(NotAtOnceError):
+            return await self._glancer.look(work)
         waiting = Waiting(work, asyncio.get_running_loop())
         self._queue.put(waiting)
         async with asyncio.timeout(_TIMEOUT):
@@ -61,6 +65,7 @@ class Looker:
     def close(self) -> None:
         """Look at what is queued, then stop; a database that does not answer is not waited for."""
         self._closed = True
+        self._glancer.close()
         for _ in self._threads:
             self._queue.put(None)
         end = time.monotonic() + _CLOSE

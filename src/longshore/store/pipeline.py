@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import itertools
 import select
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
@@ -26,12 +26,20 @@ _SILENCE = 60.0
 _GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
+class _Pipeline(Protocol):
+    """Where a statement waits."""
+
+    def settle(self) -> None: ...
+
+    def rows(self, result: Any, /) -> list[tuple[Any, ...]]: ...
+
+
 class Outcome:
     """What comes of one statement; as much of a cursor as the store uses."""
 
     __slots__ = ("_pipeline", "_result", "_rows", "parameters", "sql")
 
-    def __init__(self, pipeline: Pipeline, sql: str, parameters: Sequence[Any]) -> None:
+    def __init__(self, pipeline: _Pipeline, sql: str, parameters: Sequence[Any]) -> None:
         self.sql = sql
         self.parameters = parameters
         self._pipeline = pipeline
@@ -49,6 +57,10 @@ class Outcome:
         """How many rows were changed."""
         return int(self._settled().command_tuples or 0)
 
+    @property
+    def has_come(self) -> bool:
+        return self._result is not None
+
     def come(self, result: Any) -> None:
         self._result = result
 
@@ -58,7 +70,8 @@ class Outcome:
         return self._rows
 
     def _settled(self) -> Any:
-        self._pipeline.settle()
+        if self._result is None:
+            self._pipeline.settle()
         if self._result is None:
             raise psycopg.OperationalError("a statement before this one failed, or the connection did")
         return self._result
@@ -68,14 +81,14 @@ class Pipeline:
     """The statements of one connection, in their order."""
 
     def __init__(self, driver: psycopg.Connection[Any]) -> None:
-        self._libpq = driver.pgconn
+        self.libpq = driver.pgconn
         self._adapter = Transformer(driver)
         self._waiting: list[Outcome] = []
         #: Names by text.
         self._prepared: dict[str, bytes] = {}
         self._numbers = itertools.count(1)
         self._readable = select.poll()
-        self._readable.register(self._libpq.socket, select.POLLIN)
+        self._readable.register(self.libpq.socket, select.POLLIN)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Outcome:
         """Have one statement with `?` marks carried out after those before it, by the time its outcome is read."""
@@ -86,7 +99,7 @@ class Pipeline:
     @property
     def is_idle(self) -> bool:
         """Whether no transaction has begun, nor will by what waits."""
-        return not self._waiting and self._libpq.transaction_status == TransactionStatus.IDLE
+        return not self._waiting and self.libpq.transaction_status == TransactionStatus.IDLE
 
     def drop(self) -> None:
         """Forget what waits: its transaction is over."""
@@ -97,10 +110,9 @@ class Pipeline:
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        libpq = self._libpq
+        libpq = self.libpq
         libpq.enter_pipeline_mode()
-        expected = [reply for outcome in waiting for reply in self._send(outcome)]
-        libpq.pipeline_sync()
+        expected = self.send(waiting)
         if libpq.flush():
             wait(send(libpq), libpq.socket)  # more than goes at once
         error: psycopg.Error | None = None
@@ -109,18 +121,29 @@ class Pipeline:
             if result is None:
                 raise error or psycopg.OperationalError("the connection is lost")
             self._receive()  # the end of this statement's results
-            if result.status in _GOOD:
-                if not is_of_preparing:
-                    outcome.come(result)
-                continue
-            if is_of_preparing:
-                del self._prepared[outcome.sql]
-            error = error or _problem(result)
+            found = self.take(result, outcome, is_of_preparing)
+            error = error or found
         self._receive()  # the synchronisation
         if libpq.status == ConnStatus.OK:
             libpq.exit_pipeline_mode()
         if error is not None:
             raise error
+
+    def send(self, waiting: Iterable[Outcome]) -> list[tuple[Outcome, bool]]:
+        """Send these as one; returns whose each reply will be, and whether it is of its preparation only."""
+        expected = [reply for outcome in waiting for reply in self._send(outcome)]
+        self.libpq.pipeline_sync()
+        return expected
+
+    def take(self, result: Any, outcome: Outcome, is_of_preparing: bool) -> psycopg.Error | None:
+        """Take a reply; returns the error that it tells of."""
+        if result.status in _GOOD:
+            if not is_of_preparing:
+                outcome.come(result)
+            return None
+        if is_of_preparing:
+            del self._prepared[outcome.sql]
+        return _problem(result)
 
     def rows(self, result: Any) -> list[tuple[Any, ...]]:
         self._adapter.set_pgresult(result)
@@ -128,23 +151,22 @@ class Pipeline:
         return rows
 
     def _send(self, outcome: Outcome) -> Iterator[tuple[Outcome, bool]]:
-        """Send one statement; gives whose each reply will be, and whether it is of its preparation only."""
         sql, parameters = outcome.sql, outcome.parameters
         values = self._adapter.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters)) if parameters else None
         name = self._prepared.get(sql)
         if name is None and len(self._prepared) < _MOST_PREPARED:
             name = b"%s %d" % (sql.split(maxsplit=1)[0].encode(), next(self._numbers))
-            self._libpq.send_prepare(name, numbered(sql))
+            self.libpq.send_prepare(name, numbered(sql))
             self._prepared[sql] = name
             yield outcome, True
         if name is None:
-            self._libpq.send_query_params(numbered(sql), values)
+            self.libpq.send_query_params(numbered(sql), values)
         else:
-            self._libpq.send_query_prepared(name, values)
+            self.libpq.send_query_prepared(name, values)
         yield outcome, False
 
     def _receive(self) -> Any:
-        libpq = self._libpq
+        libpq = self.libpq
         while libpq.is_busy():
             if not self._readable.poll(_SILENCE * 1000):
                 raise psycopg.OperationalError(f"PostgreSQL has not answered for {_SILENCE:.0f} seconds")

@@ -55,7 +55,7 @@ class PostgreSQL:
 
     is_remote = True
     opening = "SELECT version_num, pg_current_xact_id()::text FROM alembic_version"
-    view = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    view = "BEGIN"
 
     def __init__(self, url: URL) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
@@ -63,12 +63,14 @@ class PostgreSQL:
         self._name = secrets.token_hex(4)
 
     def writing(self) -> Engine:
-        return self._engine("BEGIN", f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
+        return self._engine("", "BEGIN", f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})", connections=1)
 
     def reading(self) -> Engine:
-        return self._engine(self.view, connections=16)
+        # What goes to the server together without a BEGIN is a transaction too, and is to see one state of the rows.
+        session = "; SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+        return self._engine(session, self.view, connections=16)
 
-    def _engine(self, *begin: str, connections: int) -> Engine:
+    def _engine(self, session: str, *begin: str, connections: int) -> Engine:
         engine = create_engine(
             self._url,
             pool_size=connections,
@@ -85,7 +87,7 @@ class PostgreSQL:
 
         @event.listens_for(engine, "connect")
         def configure(connection: Any, record: Any) -> None:
-            connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()))
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()) + session)
             record.info[Pipeline] = Pipeline(connection)
 
         @event.listens_for(engine, "begin")
