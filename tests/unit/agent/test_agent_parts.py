@@ -248,3 +248,15 @@ def test_the_agent_loads_nothing_of_the_server_nor_what_few_deployments_need() -
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_connected_agent_has_not_loaded_the_tables_of_every_alphabet() -> None:
+    """They are 400 kB of an idle agent. A name that is not ASCII needs them."""
+    code = (
+        "import socket, sys\n"
+        "from longshore.agent.connecting import connect\n"
+        "with socket.create_server(('127.0.0.1', 0)) as listening:\n"
+        "    connect('localhost', listening.getsockname()[1], encrypted=False, proxy=None).close()\n"
+        "sys.exit('encodings.idna' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
