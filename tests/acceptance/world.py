@@ -115,7 +115,6 @@ class ControlPlane:
             if "AWS_REGION" in exports:
                 break
         assert "AWS_REGION" in exports, self.log.read_text()[-2000:]
-        self.port = int(exports["AWS_ENDPOINT_URL"].rpartition(":")[2])
         self.environ = exports
 
     @property
