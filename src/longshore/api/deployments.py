@@ -196,7 +196,8 @@ def stop_deployment(call: Call, asked: t.StopDeploymentInputTypeDef) -> Any:
         if is_busy
         else "Nothing was running, and nothing more will be scheduled."
     ]
-    if left := [row.target_id for row in targets.taken_out(call.tx, deployment.id) if stays_out(row.target)]:
+    away = targets.taken_out(call.tx, deployment.id) if deployment.has_traffic else []
+    if left := [row.target_id for row in away if stays_out(row.target)]:
         said.append(
             f"{out_of(left, balancers_of(deployment.document))}, and half deployed to. A deployment, be it a rollback,"
             " puts back whom it succeeds on; or register them there yourself."
