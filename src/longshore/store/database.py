@@ -27,9 +27,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from longshore.store import migrations
-from longshore.store.dialect import Dialect
+from longshore.store.dialect import Dialect, explained
 from longshore.store.errors import DatabaseUrlError, NewerSchemaError, StoreClosedError, StoreUnavailableError
-from longshore.store.looking import Looker, explained
 from longshore.store.sqlite import SQLite
 from longshore.store.transaction import Transaction as Transaction
 from longshore.store.waiting import Marks, Waiting, by_loop, deliver
@@ -202,7 +201,7 @@ class Store:
             raise
         self._reading = self._dialect.reading()
         self._relay = self._dialect.relay(wakeup)
-        self._looker = Looker(self._dialect, self._reading) if self._dialect.is_remote else None
+        self._looker = self._dialect.looker(self._reading)
         self._peeking: Transaction | None = None
 
     def write(self, work: Callable[[Transaction], T]) -> T:

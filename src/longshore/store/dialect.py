@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
+from longshore.store.errors import StoreUnavailableError
 from longshore.store.wakeup import Topic, Wakeup
+
+if TYPE_CHECKING:
+    from longshore.store.looking import Looker
 
 #: `Transaction.hot`.
 Hot = Callable[..., Any]
@@ -50,8 +54,20 @@ class Dialect(Protocol):
     def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
         """Have the other replicas told of these topics if the transaction is committed."""
 
+    def looker(self, reading: Engine) -> Looker | None:
+        """What takes the event loop's quick looks; None where the loop may take them itself."""
+
     def relay(self, wakeup: Wakeup) -> Relay | None:
         """Begin to carry the other replicas' hints to `wakeup`; None where there can be no others."""
 
     def after_upgrade(self, connection: Connection) -> None:
         """Finish what a step of the schema has begun, in its transaction."""
+
+
+def explained(dialect: Dialect, error: Exception) -> Exception:
+    """The error as callers know it."""
+    if not dialect.is_away(error):
+        return error
+    told = StoreUnavailableError(f"The database is out of reach: {' '.join(str(error).split())[:300]}")
+    told.__cause__ = error
+    return told

@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
-from longshore.store.dialect import Dialect
-from longshore.store.errors import StoreClosedError, StoreUnavailableError
+from longshore.store.dialect import Dialect, explained
+from longshore.store.errors import StoreClosedError
 from longshore.store.glancing import Glancer, NotAtOnceError
 from longshore.store.transaction import Transaction
 from longshore.store.waiting import Waiting, deliver
@@ -144,12 +144,3 @@ class _Eye:
             transaction.hot("ROLLBACK")
             transaction.settle()
         return group[looked:]
-
-
-def explained(dialect: Dialect, error: Exception) -> Exception:
-    """The error as callers know it."""
-    if not dialect.is_away(error):
-        return error
-    told = StoreUnavailableError(f"The database is out of reach: {' '.join(str(error).split())[:300]}")
-    told.__cause__ = error
-    return told

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from longshore.store.dialect import Hot
 from longshore.store.errors import UnfitDatabaseError
+from longshore.store.looking import Looker
 from longshore.store.pipeline import Pipeline
 from longshore.store.relay import NotifyRelay, payloads
 from longshore.store.wakeup import Topic, Wakeup
@@ -142,6 +143,9 @@ class PostgreSQL:
     def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
         messages = payloads(self._name, topics)
         hot("SELECT pg_notify('longshore', message) FROM unnest(?::text[]) AS message", (messages,))
+
+    def looker(self, reading: Engine) -> Looker:
+        return Looker(self, reading)
 
     def relay(self, wakeup: Wakeup) -> NotifyRelay:
         # SQLAlchemy's spelling of the URL with what libpq wants to hear besides.

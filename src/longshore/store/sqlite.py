@@ -79,6 +79,9 @@ class SQLite:
     def pass_on(self, hot: Hot, topics: Collection[Topic]) -> None:
         """Nobody else uses the file."""
 
+    def looker(self, _reading: Engine) -> None:
+        """The file is looked at in no time."""
+
     def relay(self, wakeup: Wakeup) -> None:
         """Nobody else uses the file."""
 
