@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
-import time
 from pathlib import Path
 
 from bench import bundles, hosts, report, setting
@@ -20,9 +18,6 @@ _PEER_RUNS = int(os.environ.get("BENCH_ANSIBLE_RUNS", "1"))
 #: How many the shell loop works on at once: one a core.
 _AT_ONCE = 2
 _LOOK_EVERY = 0.05
-#: ext4 gives no inode away again for 35 s, and each new file is looked for behind all of those: what ten deployments a
-#: minute would pay, and no host has them. Before each turn, seconds.
-_SETTLE = 36.0
 
 
 def benchmark() -> Report:
@@ -34,7 +29,7 @@ def benchmark() -> Report:
     with setting.ground() as ground:
         bundle = bundles.make(ground, files=200, size=2_000_000)
         for directory in (ground / "hosts", ground / "loop"):
-            _make_unrelated(directory)
+            setting.make_unrelated(directory)
         loop = _ShellLoop(ground / "loop", bundle)
         ansible = Ansible(ground / "ansible", bundle, count=_HOSTS)
         with setting.server(ground) as server:
@@ -45,34 +40,18 @@ def benchmark() -> Report:
                 group = setting.make_group(codedeploy, "fleet")
                 for turn in range(_RUNS + 1):
                     report.note(f"fleet: turn {turn + 1} of {_RUNS + 1}")
-                    _settle()
+                    setting.settle()
                     began = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
                     seconds = setting.deploy(codedeploy, group, revision, look_every=_LOOK_EVERY)
                     ended = server.cpu_seconds(), sum(host.cpu_seconds() for host in fleet)
                     ours.append(Spent(seconds=seconds, cpu_seconds=sum(ended) - sum(began)))
                     server_cpu.append(ended[0] - began[0])
-                    _settle()
+                    setting.settle()
                     floors.append(loop.run())
         for turn in range(_PEER_RUNS):
             report.note(f"fleet: ansible, run {turn + 1} of {_PEER_RUNS}")
             peers.append(ansible.run())
     return _report(ours[1:], server_cpu[1:], floors[1:], peers)
-
-
-def _settle() -> None:
-    """Have nobody's turn pay for what was written or deleted in the last one."""
-    os.sync()
-    time.sleep(_SETTLE)
-
-
-def _make_unrelated(directory: Path) -> None:
-    """Have ext4 place what is below each subdirectory apart, as on machines of their own.
-
-    Otherwise all hosts share a few groups of inodes, and each file made there is looked for behind every file that any
-    host has deleted in the last minute: most of both times would be that search. Other file systems know no such flag.
-    """
-    directory.mkdir()
-    subprocess.run(["chattr", "+T", str(directory)], check=False, stderr=subprocess.DEVNULL, timeout=10)
 
 
 class _ShellLoop:
@@ -122,7 +101,7 @@ def _report(ours: list[Spent], server_cpu: list[float], floors: list[Spent], pee
         name=f"{_HOSTS} hosts on one machine, AllAtOnce: 200 files, 2 MB, three scripts",
         setting=(
             f"Medians of {_RUNS} runs after one of warm-up, which installed the first revision: each run removes the "
-            f"previous files, unpacks, copies and runs the scripts, {_SETTLE:.0f} s after the other's.",
+            f"previous files, unpacks, copies and runs the scripts, {setting.SETTLE:.0f} s after the other's.",
             "Ours: real server, one real agent process a host (already polling), bundle by HTTP from the server's own "
             f"S3; status asked for every {_LOOK_EVERY * 1000:.0f} ms. CPU: server, agents, workers and scripts.",
             f"Floor: tar, rm, cp -a and the scripts in a shell loop, {_AT_ONCE} hosts at a time (xargs -P {_AT_ONCE}).",

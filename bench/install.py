@@ -17,7 +17,7 @@ from bench.report import Figure, Report
 _FILES = 10_000
 _SIZE = 4096
 _PER_DIRECTORY = 100
-_RUNS = 5
+_RUNS = 3
 #: What a worker does, in a process of its own, so that its peak of memory is its own. A worker is forked from a poller
 #: that has most of the code loaded, so loading that is not counted.
 _OURS = """
@@ -52,7 +52,9 @@ class _Run:
 def benchmark() -> Report:
     """Both kinds of bundle; a first release, and one over another."""
     figures: list[Figure] = []
-    with setting.ground() as ground:
+    with setting.ground() as base:
+        ground = base / "disk"
+        setting.make_unrelated(ground)
         source = _make_tree(ground)
         for kind in ("tgz", "tar"):
             bundle = ground / f"bundle.{kind}"
@@ -65,8 +67,8 @@ def benchmark() -> Report:
     return Report(
         name=f"install: {_FILES:,} files of {_SIZE:,} bytes, unpacked and put in place",
         setting=(
-            f"Medians of {_RUNS} turns after one of warm-up; ours and the floor take turns, each after sync(1). A next "
-            "release replaces one that has the same files.",
+            f"Medians of {_RUNS} turns after one of warm-up, {setting.SETTLE:.0f} s apart, each ours and then the "
+            "floor, on parts of the disk of their own. A next release replaces one that has the same files.",
             "Floor: tar -x, then cp -a (and rm -rf of the last release before it). It writes nothing down, checks "
             "nothing, waits for no disk, and a kill in the middle leaves half a release.",
         ),
@@ -101,44 +103,42 @@ def _make_tree(ground: Path) -> Path:
         # Compresses about as text does.
         path.write_bytes(chance.randbytes(_SIZE // 4) * 4)
     (source / "appspec.yml").write_text(
-        f"version: 0.0\nos: linux\nfiles:\n  - {{source: /, destination: {ground}/ours}}\n"
+        f"version: 0.0\nos: linux\nfiles:\n  - {{source: /, destination: {ground}/ours/app}}\n"
     )
     return source
 
 
 def _turns(ground: Path, bundle: Path, kind: str, *, over: bool) -> tuple[list[_Run], list[_Run]]:
     ours, floor = [], []
-    root, ours_at, floor_at = ground / "root", ground / "ours", ground / "floor"
+    places = ground / "ours", ground / "floor"
     for turn in range(_RUNS + 1):
-        if not over:
-            for path in (root, ours_at, floor_at):
-                shutil.rmtree(path, ignore_errors=True)
-        elif turn == 0:
-            _ours(ground, bundle, kind, "first")
-            _floor(ground, bundle, kind)
-        ours.append(_ours(ground, bundle, kind, str(turn)))
-        floor.append(_floor(ground, bundle, kind))
-    for path in (root, ours_at, floor_at):
-        shutil.rmtree(path, ignore_errors=True)
+        if turn == 0 or not over:
+            for place in places:
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+        if turn == 0 and over:
+            _ours(places[0], bundle, kind, "first")
+            _floor(places[1], bundle, kind, "first")
+        setting.settle()
+        ours.append(_ours(places[0], bundle, kind, str(turn)))
+        os.sync()
+        floor.append(_floor(places[1], bundle, kind, str(turn)))
     return ours[1:], floor[1:]
 
 
-def _ours(ground: Path, bundle: Path, kind: str, number: str) -> _Run:
-    os.sync()
-    shutil.rmtree(ground / "root" / "g" / f"d-{number}", ignore_errors=True)
-    done = _run([sys.executable, "-c", _OURS, str(bundle), kind, str(ground / "root"), number])
+def _ours(place: Path, bundle: Path, kind: str, number: str) -> _Run:
+    done = _run([sys.executable, "-c", _OURS, str(bundle), kind, str(place / "root"), number])
     seconds, cpu, memory = done.split()
     return _Run(seconds=float(seconds), cpu=float(cpu), memory=int(memory))
 
 
-def _floor(ground: Path, bundle: Path, kind: str) -> _Run:
-    os.sync()
-    shutil.rmtree(ground / "unpacked", ignore_errors=True)
-    (ground / "unpacked").mkdir()
+def _floor(place: Path, bundle: Path, kind: str, number: str) -> _Run:
+    unpacked, release = place / f"unpacked-{number}", place / "app"
+    unpacked.mkdir()
     before, started = os.times(), time.perf_counter()
-    _run(["tar", "-xzf" if kind == "tgz" else "-xf", str(bundle), "-C", str(ground / "unpacked")])
-    _run(["rm", "-rf", str(ground / "floor")])
-    _run(["cp", "-a", str(ground / "unpacked"), str(ground / "floor")])
+    _run(["tar", "-xzf" if kind == "tgz" else "-xf", str(bundle), "-C", str(unpacked)])
+    _run(["rm", "-rf", str(release)])
+    _run(["cp", "-a", str(unpacked), str(release)])
     seconds, after = time.perf_counter() - started, os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return _Run(seconds=seconds, cpu=cpu)

@@ -69,16 +69,19 @@ class _Cost(NamedTuple):
 def benchmark() -> Report:
     """Each bundle over the release before, by turns: ours, the floor."""
     figures: list[Figure] = []
-    with setting.ground() as ground:
+    with setting.ground() as base:
+        ground = base / "disk"
+        setting.make_unrelated(ground)
         figures += _events(ground)
         for case in _CASES:
             report.note(f"local: {case.what}")
-            figures += _case(ground / f"case-{case.files}", case)
+            figures += _case(ground / f"case-{case.files}", ground / f"floor-{case.files}", case)
     return Report(
         name="longshore local: from the command to its end",
         setting=(
             f"Best of {_RUNS} runs (of 3 where they are long) after one of warm-up, each over the release before it, "
-            "ours and the floor by turns. One old revision is kept, and removed when the next comes, by both.",
+            f"ours and the floor by turns, {setting.SETTLE:.0f} s after the last turn where files are many or large. "
+            "One old revision is kept, and removed when the next comes, by both.",
             "Floor: a shell that removes the last revision and release, unpacks with tar, copies with cp -a and runs "
             "the scripts. It checks nothing, keeps no log, and promises nothing after a power cut.",
             "On a machine whose disk others use, read CPU seconds: both wait for the disk alike.",
@@ -110,11 +113,14 @@ def _events(ground: Path) -> list[Figure]:
     ]
 
 
-def _case(place: Path, case: Case) -> list[Figure]:
+def _case(place: Path, floors: Path, case: Case) -> list[Figure]:
     bundle = _bundle(place, case)
-    ours, floor = _ours(place, bundle, case.kind), _floor(place, bundle, case)
+    floors.mkdir()
+    ours, floor = _ours(place, bundle, case.kind), _floor(floors, bundle, case)
     took, theirs = [], []
     for _ in range(case.runs + 1):
+        if case.runs < _RUNS:
+            setting.settle()
         took.append(ours())
         theirs.append(floor())
     runs = tuple(cost.seconds for cost in took[1:])
