@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-_COMPARE = {
-    "=": lambda value, limit: value == limit,
-    "<": lambda value, limit: value < limit,
-    "<=": lambda value, limit: value <= limit,
-    ">": lambda value, limit: value > limit,
-    ">=": lambda value, limit: value >= limit,
-}
-#: Of a text, against another one.
-_TEXT = ("prefix", "suffix", "equals-ignore-case", "wildcard")
+from longshore.onebox.machinery.conditions import COMPARE, TEXT, holds, listed
+
 _LONGEST = 4096
 
 Pattern = Mapping[str, Any]
@@ -53,53 +45,9 @@ def matches(pattern: Pattern, event: Any) -> bool:
             continue
         # Of a list, one value is enough.
         values = value if isinstance(value, list) else [value]
-        if not any(_holds(condition, values if there else None) for condition in wanted):
+        if not any(holds(condition, values if there else None) for condition in wanted):
             return False
     return True
-
-
-def _holds(condition: Any, values: Sequence[Any] | None) -> bool:
-    """Whether one of these values is as wanted; None: there is no such field."""
-    if isinstance(condition, dict):
-        ((operator, wanted),) = condition.items()
-        if operator == "exists":
-            return bool((values is not None) == wanted)
-        return values is not None and any(_compares(operator, wanted, value) for value in values)
-    return values is not None and any(_same(condition, value) for value in values)
-
-
-def _same(wanted: Any, value: Any) -> bool:
-    # True is 1 to Python, and not to EventBridge.
-    return bool(wanted == value and isinstance(wanted, bool) == isinstance(value, bool))
-
-
-def _compares(operator: str, wanted: Any, value: Any) -> bool:
-    if operator in _TEXT:
-        return isinstance(value, str) and any(_like(operator, one, value) for one in _listed(wanted))
-    if operator == "anything-but":
-        if isinstance(wanted, dict):
-            ((inner, limit),) = wanted.items()
-            return not _compares(inner, limit, value)
-        return not any(_same(one, value) for one in _listed(wanted))
-    pairs = zip(wanted[::2], wanted[1::2], strict=True)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and all(_COMPARE[sign](value, limit) for sign, limit in pairs)
-
-
-def _like(operator: str, wanted: str, value: str) -> bool:
-    match operator:
-        case "prefix":
-            return value.startswith(wanted)
-        case "suffix":
-            return value.endswith(wanted)
-        case "wildcard":
-            return re.fullmatch(".*".join(map(re.escape, wanted.split("*"))), value, re.DOTALL) is not None
-        case _:
-            return value.lower() == wanted.lower()
-
-
-def _listed(wanted: Any) -> list[Any]:
-    return wanted if isinstance(wanted, list) else [wanted]
 
 
 def _require_fields(pattern: Any, where: str) -> None:
@@ -132,17 +80,17 @@ def _require_condition(name: str, condition: Any) -> None:
         case "exists":
             is_right = isinstance(wanted, bool)
         case "anything-but" if isinstance(wanted, dict):
-            is_right = len(wanted) == 1 and all(key in _TEXT and _are_texts(value) for key, value in wanted.items())
+            is_right = len(wanted) == 1 and all(key in TEXT and _are_texts(value) for key, value in wanted.items())
         case "anything-but":
-            is_right = bool(_listed(wanted)) and all(isinstance(one, str | int | float) for one in _listed(wanted))
+            is_right = bool(listed(wanted)) and all(isinstance(one, str | int | float) for one in listed(wanted))
         case "numeric":
             is_right = (
                 isinstance(wanted, list)
                 and len(wanted) in (2, 4)
-                and all(isinstance(sign, str) and sign in _COMPARE for sign in wanted[::2])
+                and all(isinstance(sign, str) and sign in COMPARE for sign in wanted[::2])
                 and all(isinstance(limit, int | float) for limit in wanted[1::2])
             )
-        case _ if operator in _TEXT:
+        case _ if operator in TEXT:
             is_right = isinstance(wanted, str)
         case _:
             raise PatternError(f"{name} has an operator that this server does not know: {operator}")
@@ -151,4 +99,4 @@ def _require_condition(name: str, condition: Any) -> None:
 
 
 def _are_texts(wanted: Any) -> bool:
-    return bool(_listed(wanted)) and all(isinstance(one, str) for one in _listed(wanted))
+    return bool(listed(wanted)) and all(isinstance(one, str) for one in listed(wanted))

@@ -6,13 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COMPARE = {
-    "=": lambda value, limit: value == limit,
-    "<": lambda value, limit: value < limit,
-    "<=": lambda value, limit: value <= limit,
-    ">": lambda value, limit: value > limit,
-    ">=": lambda value, limit: value >= limit,
-}
+from longshore.onebox.machinery.conditions import COMPARE, holds
+
 _MOST_COMBINATIONS = 150
 
 
@@ -43,7 +38,7 @@ def read(text: str) -> Mapping[str, Sequence[Any]]:
 def wants(policy: Mapping[str, Sequence[Any]], attributes: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a message of these attributes is wanted: for every name in the policy, one of the conditions holds."""
     return all(
-        any(_holds(condition, _values(attributes.get(name))) for condition in conditions)
+        any(holds(condition, _values(attributes.get(name))) for condition in conditions)
         for name, conditions in policy.items()
     )
 
@@ -64,38 +59,6 @@ def _values(attribute: Mapping[str, Any] | None) -> list[Any] | None:
             return []
         return found if isinstance(found, list) else [found]
     return [text]
-
-
-def _holds(condition: Any, values: list[Any] | None) -> bool:
-    if isinstance(condition, dict):
-        ((operator, wanted),) = condition.items()
-        if operator == "exists":
-            return bool((values is not None) == wanted)
-        return values is not None and any(_compares(operator, wanted, value) for value in values)
-    return values is not None and any(_same(condition, value) for value in values)
-
-
-def _same(wanted: Any, value: Any) -> bool:
-    # True is 1 to Python, and not to SNS.
-    return bool(wanted == value and isinstance(wanted, bool) == isinstance(value, bool))
-
-
-def _compares(operator: str, wanted: Any, value: Any) -> bool:
-    match operator:
-        case "prefix":
-            return isinstance(value, str) and value.startswith(wanted)
-        case "suffix":
-            return isinstance(value, str) and value.endswith(wanted)
-        case "equals-ignore-case":
-            return isinstance(value, str) and value.lower() == wanted.lower()
-        case "anything-but" if isinstance(wanted, dict):
-            ((inner, limit),) = wanted.items()
-            return not _compares(inner, limit, value)
-        case "anything-but":
-            return not any(_same(one, value) for one in (wanted if isinstance(wanted, list) else [wanted]))
-        case _:
-            pairs = zip(wanted[::2], wanted[1::2], strict=True)
-            return isinstance(value, float | int) and all(_COMPARE[sign](value, limit) for sign, limit in pairs)
 
 
 def _require(name: str, condition: Any) -> None:
@@ -121,7 +84,7 @@ def _require(name: str, condition: Any) -> None:
             is_right = (
                 isinstance(wanted, list)
                 and len(wanted) in (2, 4)
-                and all(isinstance(sign, str) and sign in _COMPARE for sign in wanted[::2])
+                and all(isinstance(sign, str) and sign in COMPARE for sign in wanted[::2])
                 and all(isinstance(limit, float | int) for limit in wanted[1::2])
             )
         case _:
