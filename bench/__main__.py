@@ -1,12 +1,13 @@
 """All benchmarks, one after the other."""
 
-from bench import agents, api, engine, fleet, footprint, install, local, one_host, report
+from bench import agents, api, engine, fleet, footprint, install, listing, local, one_host, report
 
 report.main(
     local.benchmark,
     one_host.benchmark,
     agents.benchmark,
     api.benchmark,
+    listing.benchmark,
     fleet.benchmark,
     install.benchmark,
     footprint.benchmark,
