@@ -116,6 +116,8 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
         scope = Scope(call.caller.account, call.caller.region)
 
         def work(tx: Transaction) -> Any:
+            if operation.writes:
+                audit.foresee(tx, scope.account)
             reply = body(
                 Call(
                     tx=tx,

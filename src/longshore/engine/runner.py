@@ -79,9 +79,8 @@ class Runner:
         self._thread.join(timeout=patience)
         ended = all(self._free.acquire(timeout=max(0.0, end - time.monotonic())) for _ in range(_AT_ONCE))
         self._pool.shutdown(wait=ended, cancel_futures=True)
-        now = self._clock()
         try:
-            for deployment_id in self._world.store.write(lambda tx: deployments.hand_back(tx, self._owner, now)):
+            for deployment_id in self._world.store.write(lambda tx: deployments.hand_back(tx, self._owner)):
                 log.warning("tick_given_up", deployment=deployment_id, reason=f"it did not end within {patience:g} s")
         except DatabaseError as error:
             # Leases run out by themselves.
@@ -122,7 +121,7 @@ class Runner:
             self._pool.submit(self._tick, claim)
         if len(claims) == _TOGETHER:
             return 0.0
-        wake_at = self._world.store.read(deployments.first_wake_at)
+        wake_at = self._world.store.read(lambda tx: deployments.first_wake_at(tx, self._clock()))
         return _LONGEST_SLEEP if wake_at is None else min(max(wake_at - self._clock(), 0.001), _LONGEST_SLEEP)
 
     def _claim(self, tx: Transaction, now: float, *, is_to_be_noted: bool) -> list[Claim]:
@@ -151,7 +150,7 @@ class Runner:
         error: Exception | None = None
         now = self._clock()
         try:
-            if now >= claim.parked_until:
+            if now >= claim.lease_until:
                 raise LeaseLostError(claim.deployment_id)  # it waited too long for its thread
             if self._failures[claim.deployment_id] < _PATIENCE:
                 tick(self._world, claim, now)
@@ -188,7 +187,7 @@ class Runner:
             deployments.check_claim(tx, claim)
             deployments.release(tx, claim, wake_at=self._clock() + after)
 
-        while self._clock() < claim.parked_until:
+        while self._clock() < claim.lease_until:
             try:
                 return self._world.store.write(work)
             except StoreUnavailableError:

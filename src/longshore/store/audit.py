@@ -7,7 +7,7 @@ commit, to all records of the commit at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Select, or_, select
@@ -22,6 +22,12 @@ _SLICE = 1000
 _AT_ONCE = 32
 
 
+def foresee(tx: Transaction, account: str) -> None:
+    """Have the end of this account's chain asked for along with something else: a record will follow."""
+    if _end_of(account) not in tx.known:
+        tx.known[_end_of(account)] = _asking_head(tx, account)
+
+
 def append(tx: Transaction, entry: Entry) -> None:
     """Record this, if and only if the transaction's work is committed."""
     tx.at_commit(_seal, entry)
@@ -33,7 +39,8 @@ def _seal(tx: Transaction, entries: list[Entry]) -> None:
         by_account.setdefault(entry.account, []).append(entry)
     for account, of_account in by_account.items():
         # Nobody else writes before this is committed (docs/decisions/0012).
-        records = list(chain(head(tx, account), of_account))
+        asked = tx.known.get(_end_of(account)) or _asking_head(tx, account)
+        records = list(chain(_head(asked.fetchone()), of_account))
         for some in (records[at : at + _AT_ONCE] for at in range(0, len(records), _AT_ONCE)):
             sql = _INSERT + ", ".join([_PLACES] * len(some))
             tx.hot(sql, tuple(value for record in some for value in _row(record)))
@@ -47,8 +54,20 @@ def _seal(tx: Transaction, entries: list[Entry]) -> None:
 
 def head(tx: Transaction, account: str) -> Head:
     """Where the account's chain ends; sequence 0 where it has not begun."""
-    row = tx.hot("SELECT sequence, hash FROM audit_heads WHERE account = ?", (account,)).fetchone()
+    return _head(_asking_head(tx, account).fetchone())
+
+
+def _asking_head(tx: Transaction, account: str) -> Any:
+    return tx.hot("SELECT sequence, hash FROM audit_heads WHERE account = ?", (account,))
+
+
+def _head(row: Sequence[Any] | None) -> Head:
     return Head(sequence=row[0], hash=row[1]) if row else Head(sequence=0, hash=BEGINNING)
+
+
+def _end_of(account: str) -> tuple[str, str]:
+    """Where a transaction keeps what it has asked of it."""
+    return ("audit", account)
 
 
 def accounts(tx: Transaction) -> list[str]:

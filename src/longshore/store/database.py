@@ -16,8 +16,9 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -120,11 +121,19 @@ class _Writer:
         transaction = Transaction(connection, self._dialect)
         opening = transaction.hot(self._dialect.opening)
         marks = Marks(transaction) if len(group) > 1 else None
+
+        def do(several: Iterable[Waiting]) -> None:
+            for waiting in several:
+                if marks is None:
+                    waiting.run(transaction)
+                else:
+                    marks.run(waiting)
+
         for loop, several in by_loop(waiting for waiting in group if waiting.quick).items():
-            _run_on(loop, transaction, several, marks)
-        for waiting in group:
-            if not waiting.quick:
-                waiting.run(transaction, marks)
+            _run_on(loop, partial(do, several))
+        do(waiting for waiting in group if not waiting.quick)
+        if marks is not None:
+            marks.finish()
         # Read this late, it came with the first answer.
         schema, receipt = opening.fetchone()
         migrations.require_current(schema)
@@ -149,17 +158,14 @@ class _Writer:
         return topics
 
 
-def _run_on(
-    loop: asyncio.AbstractEventLoop | None, transaction: Transaction, several: list[Waiting], marks: Marks | None
-) -> None:
-    """Have an event loop run work inside this thread's transaction; this thread waits and touches nothing."""
+def _run_on(loop: asyncio.AbstractEventLoop | None, do: Callable[[], None]) -> None:
+    """Have an event loop work inside this thread's transaction; this thread waits and touches nothing."""
     done: Future[None] = Future()
 
     def run() -> None:
         if not done.set_running_or_notify_cancel():
             return
-        for waiting in several:
-            waiting.run(transaction, marks)
+        do()
         done.set_result(None)
 
     assert loop is not None
@@ -177,7 +183,8 @@ class Store:
     """The one way to the rows.
 
     `read` and `write` block and are for threads; `submit`, `fetch` and `peek` are for the event loop. What is given to
-    them is a function of a `Transaction`; it must not wait for anything else, and a read may be run twice.
+    them is a function of a `Transaction`; it must not wait for anything else, and may be run twice, a write only if it
+    was told nothing the first time.
 
     All of them raise StoreUnavailableError while the database is out of reach, and find it again by themselves.
     """

@@ -86,12 +86,12 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """The right to tick one deployment until `lease_until`; a later claim's fence is higher and ends it."""
+    """The right to tick one deployment for a while; a later claim's fence is higher and ends it."""
 
     deployment_id: str
     fence: int
-    #: What `wake_at` was set to while the claim lasts; an earlier value means that somebody asked for another look.
-    parked_until: float
+    #: When others may claim it.
+    lease_until: float
 
 
 class LeaseLostError(Exception):
@@ -130,6 +130,8 @@ def add(tx: Transaction, deployment: Deployment) -> None:
     values["bundle"] = deployment.bundle and asdict(deployment.bundle)
     values |= {column: None if values[column] is None else as_json(values[column]) for column in _JSON}
     tx.hot(_INSERT, (*values.values(), deployment.create_time))
+    if (active := _active(deployment.scope)) in tx.known:
+        tx.known[active] += 1
     if deployment.instance_id is None:
         tx.hot(
             "UPDATE deployment_groups SET active_deployment_id = ?, last_attempted_deployment_id = ? WHERE id = ?",
@@ -213,12 +215,27 @@ def page(
 
 
 def counting_active(tx: Transaction, scope: Scope) -> Callable[[], int]:
-    """Ask how many deployments of this account and region have not ended; call what is returned to be told."""
+    """Ask how many deployments of this account and region have not ended; call what is returned to be told.
+
+    Counted once a transaction, however many it creates; what ends in the same one counts until the commit.
+    """
+    if (known := tx.known.get(_active(scope))) is not None:
+        return lambda: int(known)
     asked = tx.hot(
         "SELECT count(*) FROM deployments WHERE wake_at IS NOT NULL AND account = ? AND region = ?",
         (scope.account, scope.region),
     )
-    return lambda: int(asked.fetchone()[0])
+
+    def count() -> int:
+        number = tx.known[_active(scope)] = int(asked.fetchone()[0])
+        return number
+
+    return count
+
+
+def _active(scope: Scope) -> tuple[str, Scope]:
+    """Where a transaction keeps how many there are."""
+    return ("active deployments", scope)
 
 
 def count_by_status(tx: Transaction) -> dict[str, int]:
@@ -249,11 +266,11 @@ def count_active_targets(tx: Transaction, scope: Scope) -> int:
 def ask_to_stop(tx: Transaction, deployment_id: str, *, by: str, now: float) -> None:
     """Have the engine stop this deployment; who asked first is kept."""
     tx.hot(
-        "UPDATE deployments SET stop_requested_by = coalesce(stop_requested_by, ?), wake_at = ?"
+        "UPDATE deployments SET stop_requested_by = coalesce(stop_requested_by, ?)"
         " WHERE id = ? AND wake_at IS NOT NULL",
-        (by, now, deployment_id),
+        (by, deployment_id),
     )
-    tx.tell(wakeup.deployment(deployment_id))
+    wake(tx, deployment_id, now)
 
 
 def end_wait(tx: Transaction, deployment_id: str, wait: Wait, now: float) -> None:
@@ -299,7 +316,11 @@ def close(tx: Transaction, deployment_id: str, *, code: ErrorCode, message: str)
 
 def wake(tx: Transaction, deployment_id: str, now: float) -> None:
     """Have the engine look at this deployment soon; costs no write when it was going to anyway."""
-    done = tx.hot("UPDATE deployments SET wake_at = ? WHERE id = ? AND wake_at > ?", (now, deployment_id, now))
+    done = tx.hot(
+        "UPDATE deployments SET asked_at = ?, wake_at = CASE WHEN wake_at < ? THEN wake_at ELSE ? END WHERE id = ?"
+        " AND (wake_at > ? OR (lease_until IS NOT NULL AND asked_at IS NULL))",
+        (now, now, now, deployment_id, now),
+    )
     if done.rowcount:
         tx.tell(wakeup.deployment(deployment_id))
 
@@ -308,48 +329,56 @@ def wake(tx: Transaction, deployment_id: str, now: float) -> None:
 
 
 def claim_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: int) -> list[Claim]:
-    """Take up to `limit` deployments that are due and that nobody is ticking, for `lease` seconds."""
+    """Take up to `limit` deployments that are due and that nobody is ticking, for `lease` seconds.
+
+    None of what it writes is in an index, which makes it cheap on either database.
+    """
     rows = tx.hot(
-        "UPDATE deployments SET lease_owner = ?, lease_until = ?, wake_at = ?, fence = fence + 1 WHERE id IN"
+        "UPDATE deployments SET lease_owner = ?, lease_until = ?, asked_at = NULL, fence = fence + 1 WHERE id IN"
         " (SELECT id FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
         " AND (lease_until IS NULL OR lease_until <= ?) ORDER BY wake_at LIMIT ?) RETURNING id, fence",
-        (owner, now + lease, now + lease, now, now, limit),
+        (owner, now + lease, now, now, limit),
     ).fetchall()
-    return [Claim(deployment_id=row[0], fence=row[1], parked_until=now + lease) for row in rows]
+    return [Claim(deployment_id=row[0], fence=row[1], lease_until=now + lease) for row in rows]
 
 
-def drop_leases(tx: Transaction, now: float) -> None:
+def drop_leases(tx: Transaction) -> None:
     """Make due what a dead process was ticking. The caller knows that nobody else uses this database."""
     tx.hot(
-        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, wake_at = ?"
-        " WHERE lease_until IS NOT NULL AND wake_at IS NOT NULL",
-        (now,),
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL"
+        " WHERE lease_until IS NOT NULL AND wake_at IS NOT NULL"
     )
 
 
-def hand_back(tx: Transaction, owner: str, now: float) -> list[str]:
+def hand_back(tx: Transaction, owner: str) -> list[str]:
     """Make due at once what `owner` has claimed and will not finish; returns its ids.
 
     The fence moves on: a tick of it that is still at work may write nothing any more.
     """
     rows = tx.hot(
-        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, wake_at = ?, fence = fence + 1"
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, fence = fence + 1"
         " WHERE lease_owner = ? AND wake_at IS NOT NULL RETURNING id",
-        (now, owner),
+        (owner,),
     ).fetchall()
     for (deployment_id,) in rows:
         tx.tell(wakeup.deployment(deployment_id))
     return [deployment_id for (deployment_id,) in rows]
 
 
-def first_wake_at(tx: Transaction) -> float | None:
-    """When the next deployment may be claimed."""
-    row = tx.hot(
-        "SELECT min(CASE WHEN lease_until > wake_at THEN lease_until ELSE wake_at END)"
-        " FROM deployments WHERE wake_at IS NOT NULL"
+def first_wake_at(tx: Transaction, now: float) -> float | None:
+    """When the next deployment may be claimed; None when there is none, a moment that is over when it may be now."""
+    free = tx.hot(
+        "SELECT wake_at FROM deployments WHERE wake_at IS NOT NULL AND lease_until IS NULL ORDER BY wake_at LIMIT 1"
     ).fetchone()
-    wake_at: float | None = row[0]
-    return wake_at
+    if free is not None and free[0] <= now:
+        return float(free[0])
+    # What was due before now is being ticked, then, all of it.
+    leased = tx.hot(
+        "SELECT min(lease_until) FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
+        " AND lease_until IS NOT NULL",
+        (now,),
+    ).fetchone()
+    return min((row[0] for row in (free, leased) if row is not None and row[0] is not None), default=None)
 
 
 def check_claim(tx: Transaction, claim: Claim) -> None:
@@ -363,8 +392,8 @@ def release(tx: Transaction, claim: Claim, *, wake_at: float) -> None:
     """Give the deployment back until `wake_at`, or sooner if somebody asked for a look during the tick."""
     row = tx.hot(
         "UPDATE deployments SET lease_owner = NULL, lease_until = NULL,"
-        " wake_at = CASE WHEN wake_at < ? THEN wake_at ELSE ? END WHERE id = ? RETURNING wake_at",
-        (claim.parked_until, wake_at, claim.deployment_id),
+        " wake_at = CASE WHEN asked_at < ? THEN asked_at ELSE ? END WHERE id = ? RETURNING wake_at",
+        (wake_at, wake_at, claim.deployment_id),
     ).fetchone()
     if row[0] is not None and row[0] < wake_at:
         tx.tell(wakeup.deployment(claim.deployment_id))

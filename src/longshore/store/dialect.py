@@ -45,6 +45,9 @@ class Dialect(Protocol):
     def settle(self, cursor: Any) -> None:
         """Have all that waits carried out. Raises what the first of it to fail came to."""
 
+    def is_carried_out(self, cursor: Any, /) -> bool:
+        """Whether the statement that `execute` gave this for has been."""
+
     def is_away(self, error: BaseException, /) -> bool:
         """Whether this error says that the database is out of reach or busy for now, and nothing of the work."""
 

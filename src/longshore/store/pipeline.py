@@ -37,11 +37,13 @@ class _Pipeline(Protocol):
 class Outcome:
     """What comes of one statement; as much of a cursor as the store uses."""
 
-    __slots__ = ("_pipeline", "_result", "_rows", "parameters", "sql")
+    __slots__ = ("_pipeline", "_result", "_rows", "parameters", "sql", "values")
 
     def __init__(self, pipeline: _Pipeline, sql: str, parameters: Sequence[Any]) -> None:
         self.sql = sql
         self.parameters = parameters
+        #: They as they are sent; None where they have not been looked at yet.
+        self.values: Sequence[Any] | None = None
         self._pipeline = pipeline
         self._result: Any = None
         self._rows: Iterator[tuple[Any, ...]] | None = None
@@ -93,6 +95,7 @@ class Pipeline:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Outcome:
         """Have one statement with `?` marks carried out after those before it, by the time its outcome is read."""
         outcome = Outcome(self, sql, parameters)
+        outcome.values = self._adapted(parameters)  # what cannot be sent is told here, to whom it concerns
         self._waiting.append(outcome)
         return outcome
 
@@ -151,8 +154,9 @@ class Pipeline:
         return rows
 
     def _send(self, outcome: Outcome) -> Iterator[tuple[Outcome, bool]]:
-        sql, parameters = outcome.sql, outcome.parameters
-        values = self._adapter.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters)) if parameters else None
+        sql, values = outcome.sql, outcome.values
+        if values is None:
+            values = self._adapted(outcome.parameters)
         name = self._prepared.get(sql)
         if name is None and len(self._prepared) < _MOST_PREPARED:
             name = b"%s %d" % (sql.split(maxsplit=1)[0].encode(), next(self._numbers))
@@ -164,6 +168,9 @@ class Pipeline:
         else:
             self.libpq.send_query_prepared(name, values)
         yield outcome, False
+
+    def _adapted(self, parameters: Sequence[Any]) -> Sequence[Any]:
+        return self._adapter.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters))
 
     def _receive(self) -> Any:
         libpq = self.libpq

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from longshore.store.dialect import Hot
 from longshore.store.errors import UnfitDatabaseError
 from longshore.store.looking import Looker
-from longshore.store.pipeline import Pipeline
+from longshore.store.pipeline import Outcome, Pipeline
 from longshore.store.relay import NotifyRelay, payloads
 from longshore.store.wakeup import Topic, Wakeup
 
@@ -122,6 +122,9 @@ class PostgreSQL:
 
     def settle(self, cursor: Pipeline) -> None:
         cursor.settle()
+
+    def is_carried_out(self, cursor: Outcome) -> bool:
+        return cursor.has_come
 
     def is_away(self, error: BaseException) -> bool:
         cause = error.orig if isinstance(error, DBAPIError) else error

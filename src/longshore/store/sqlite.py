@@ -60,7 +60,7 @@ class SQLite:
 
         @event.listens_for(engine, "begin")
         def start(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            self.cursor(connection).execute(begin)
 
         return engine
 
@@ -69,6 +69,9 @@ class SQLite:
 
     def settle(self, cursor: Any) -> None:
         """Every statement is carried out at once."""
+
+    def is_carried_out(self, _cursor: Any) -> bool:
+        return True
 
     def is_away(self, _error: BaseException) -> bool:
         return False

@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Transaction:
     """One unit of work: all of it is committed, or none."""
 
-    __slots__ = ("_cursor", "_dialect", "connection", "hints", "last")
+    __slots__ = ("_cursor", "_dialect", "connection", "hints", "known", "last")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         #: For SQLAlchemy Core.
@@ -25,6 +25,8 @@ class Transaction:
         self.hints: list[Topic] = []
         #: What is left to do right before the commit.
         self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
+        #: What was found out and need not be again: whoever keeps something here keeps it true.
+        self.known: dict[Any, Any] = {}
         self._dialect = dialect
         self._cursor: Any = None
 
@@ -46,6 +48,10 @@ class Transaction:
         """Have everything so far carried out, and raise what of it failed."""
         if self._cursor is not None:
             self._dialect.settle(self._cursor)
+
+    def is_carried_out(self, cursor: Any) -> bool:
+        """Whether the statement that `hot` gave this for has been."""
+        return self._dialect.is_carried_out(cursor)
 
     def tell(self, topic: Topic) -> None:
         """Hint at this topic after the commit."""

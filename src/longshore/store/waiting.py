@@ -12,22 +12,66 @@ from longshore.store.transaction import Transaction
 
 
 class Marks:
-    """Savepoints, one for each work of a transaction of several: what fails is undone, and nothing else is."""
+    """Savepoints, one for each work of a transaction of several: what fails is undone, and nothing else is.
+
+    What a work changes last may be carried out only with what the next one asks: nobody waits for it by itself.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._is_set = False
+        #: The work whose savepoint it is, and how many hints there were before it, and what was left to do.
+        self._open: Waiting | None = None
+        self._at = (0, 0)
 
-    def set(self) -> None:
+    def run(self, waiting: Waiting) -> None:
+        """Do one work. It is done again if the one before it proves to have failed: it was told nothing yet."""
+        transaction = self._transaction
+        before, at = self._open, self._at
+        self._at = (len(transaction.hints), len(transaction.last))
         if self._is_set:
-            self._transaction.hot("RELEASE SAVEPOINT one")
-        self._transaction.hot("SAVEPOINT one")
-        self._is_set = True
+            transaction.hot("RELEASE SAVEPOINT one")
+        mark = transaction.hot("SAVEPOINT one")
+        try:
+            waiting.result = waiting.work(transaction)
+            if before is not None and not transaction.is_carried_out(mark):
+                transaction.settle()  # it asked nothing: let no more than one be open
+        except Exception as error:
+            problem = error
+        else:
+            self._is_set, self._open = True, waiting
+            return
+        try:
+            transaction.settle()
+        except Exception as error:
+            late = error
+        else:
+            late = problem
+        if before is None or transaction.is_carried_out(mark):
+            self._is_set = True
+            self._undo(waiting, problem)
+        else:
+            self._at = at
+            self._undo(before, late)
+            self.run(waiting)
 
-    def undo(self) -> None:
-        with contextlib.suppress(Exception):
-            self._transaction.settle()  # what the work has begun may fail as well, and is undone all the same
-        self._transaction.hot("ROLLBACK TO SAVEPOINT one")
+    def finish(self) -> None:
+        """Have the last one's changes carried out."""
+        try:
+            self._transaction.settle()
+        except Exception as error:
+            if self._open is None:
+                raise
+            self._undo(self._open, error)
+
+    def _undo(self, waiting: Waiting, error: Exception) -> None:
+        waiting.result, waiting.error = None, error
+        transaction, (hinted, left) = self._transaction, self._at
+        transaction.hot("ROLLBACK TO SAVEPOINT one")
+        transaction.known.clear()
+        del transaction.hints[hinted:]
+        del transaction.last[left:]
+        self._open = None
 
 
 class Waiting:
@@ -45,21 +89,12 @@ class Waiting:
         self.result: Any = None
         self.error: Exception | None = None
 
-    def run(self, transaction: Transaction, marks: Marks | None) -> None:
-        """Do the work. Without `marks` it is the only one, and who began the transaction undoes it if it fails."""
-        hinted, left = len(transaction.hints), len(transaction.last)
-        if marks is not None:
-            marks.set()
+    def run(self, transaction: Transaction) -> None:
+        """Do the work; who began the transaction undoes it if it fails."""
         try:
             self.result = self.work(transaction)
-            if marks is not None:
-                transaction.settle()  # a failure is to be this work's own
         except Exception as error:
             self.error = error
-            if marks is not None:
-                marks.undo()
-            del transaction.hints[hinted:]
-            del transaction.last[left:]
 
     def deliver(self) -> None:
         if self.future.done():  # the caller has gone away
