@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import orjson
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
@@ -321,11 +321,12 @@ def _outcome(future: Future[T]) -> T | Exception:
 
 def from_json(value: Any) -> Any:
     """What a JSON column holds, as `Transaction.hot` reads it: some drivers have parsed it already, and some not."""
-    return json.loads(value) if isinstance(value, str) else value
+    return orjson.loads(value) if isinstance(value, str) else value
 
 
-#: What `Transaction.hot` writes into a JSON column.
-as_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+def as_json(value: Any) -> str:
+    """What `Transaction.hot` writes into a JSON column."""
+    return orjson.dumps(value).decode()
 
 
 def sqlite_url(path: Path) -> URL:

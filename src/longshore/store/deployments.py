@@ -102,6 +102,7 @@ _FIELDS = tuple(Deployment.__dataclass_fields__)
 _JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle", "replaced_groups")
 # Core would build each of these anew, and every call of the API and every tick pays for some of them.
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
+_ONE = f"{_SELECT} WHERE id = ?"
 _INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names
 
 
@@ -157,13 +158,13 @@ def group_of(tx: Transaction, scope: Scope, deployment_id: str) -> tuple[str, st
 
 def get(tx: Transaction, deployment_id: str) -> Deployment | None:
     """The deployment of this id, whoever's it is: for the engine."""
-    row = tx.hot(f"{_SELECT} WHERE id = ?", (deployment_id,)).fetchone()
+    row = tx.hot(_ONE, (deployment_id,)).fetchone()
     return None if row is None else _deployment(row)
 
 
 def get_all(tx: Transaction, deployment_ids: Iterable[str]) -> dict[str, Deployment]:
     """Those of these that are there, whoever's they are, by id in the order asked."""
-    asked = [tx.hot(f"{_SELECT} WHERE id = ?", (deployment_id,)) for deployment_id in deployment_ids]
+    asked = [tx.hot(_ONE, (deployment_id,)) for deployment_id in deployment_ids]
     rows = [row for one in asked if (row := one.fetchone()) is not None]
     return {found.id: found for found in map(_deployment, rows)}
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 import structlog
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: After a failed attempt to connect the next is not made for so long, seconds.
 _PAUSE = 1.0
-#: How long a caller waits for its answer, seconds; statements are bounded below.
+#: How long an answer is waited for, seconds; statements are bounded below. Then the look is taken elsewhere.
 _TIMEOUT = 60.0
 
 
@@ -126,6 +126,14 @@ class Glancer:
             self._connecting = None
 
 
+class _Asked(NamedTuple):
+    """A look's questions, on their way."""
+
+    answered: asyncio.Future[None]
+    expected: deque[tuple[Outcome, bool]]
+    since: float
+
+
 class _Wire:
     """A connection on which questions go out whenever they come up, and answers are taken as they come in."""
 
@@ -139,8 +147,9 @@ class _Wire:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._read)
         self._is_over = False
-        #: Who waits for which replies, in the order of their sending.
-        self._waiting: deque[tuple[asyncio.Future[None], deque[tuple[Outcome, bool]]]] = deque()
+        #: Who waits for which replies, and since when, in the order of their sending.
+        self._waiting: deque[_Asked] = deque()
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def is_usable(self) -> bool:
@@ -153,12 +162,13 @@ class _Wire:
         """Have these answered on one view. Raises NotAtOnceError when one of them fails."""
         answered: asyncio.Future[None] = self._loop.create_future()
         try:
-            self._waiting.append((answered, deque(self._pipeline.send(asked))))
+            self._waiting.append(_Asked(answered, deque(self._pipeline.send(asked)), self._loop.time()))
             self._flush()
         except psycopg.Error as error:
             self._lose(error)
-        async with asyncio.timeout(_TIMEOUT):
-            await answered
+        if self._watch is None:
+            self._watch_over()
+        await answered
 
     def close(self) -> None:
         """Callable from any thread."""
@@ -192,7 +202,7 @@ class _Wire:
             if self._libpq.status != ConnStatus.OK:
                 raise psycopg.OperationalError("the connection is lost")
             return
-        answered, expected = self._waiting[0]
+        answered, expected, _ = self._waiting[0]
         if result.status == ExecStatus.PIPELINE_SYNC:
             self._waiting.popleft()
             if not answered.done():
@@ -208,9 +218,21 @@ class _Wire:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._end()
-        for answered, _ in self._waiting:
+        for answered, _, _ in self._waiting:
             if not answered.done():
                 answered.set_exception(NotAtOnceError())
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _watch_over(self) -> None:
+        """Look now and then whether the first has waited for too long: one timer for all of them."""
+        self._watch = None
+        if self._waiting:
+            overdue = self._waiting[0].since + _TIMEOUT
+            if self._loop.time() >= overdue:
+                self._lose(TimeoutError(f"PostgreSQL has not answered for {_TIMEOUT:.0f} seconds"))
+            else:
+                self._watch = self._loop.call_at(overdue, self._watch_over)
 
     def _end(self) -> None:
         self._is_over = True

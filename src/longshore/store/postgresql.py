@@ -7,7 +7,9 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+import orjson
 import psycopg
+from psycopg.types.json import set_json_loads
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -88,6 +90,7 @@ class PostgreSQL:
 
         @event.listens_for(engine, "connect")
         def configure(connection: Any, record: Any) -> None:
+            set_json_loads(orjson.loads, connection)
             connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()) + session)
             record.info[Pipeline] = Pipeline(connection)
 

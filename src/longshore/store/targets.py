@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from longshore.domain.health import Turn
 from longshore.domain.lifecycle import READY_AT, Label
 from longshore.domain.target import CommandState, Diagnostics, LifecycleEvent, Target
 from longshore.store import wakeup
-from longshore.store.database import Transaction
+from longshore.store.database import Transaction, as_json, from_json
 from longshore.store.tables import targets
 
 #: `told` of a host of which nothing is left to tell.
@@ -331,7 +330,7 @@ def revisions_for(tx: Transaction, host: str) -> list[dict[str, Any]]:
         " WHERE host = ? AND targets.status = 'InProgress'",
         (host,),
     )
-    return [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in rows.fetchall()]
+    return [from_json(row[0]) for row in rows.fetchall()]
 
 
 def halt(tx: Transaction, deployment_id: str) -> None:
@@ -428,9 +427,6 @@ def page(
     return list(tx.execute(query).scalars())
 
 
-_as_text = json.JSONEncoder(separators=(",", ":")).encode
-
-
 def _progress(target: Target) -> dict[str, Any]:
     return {
         "status": target.status.value,
@@ -443,7 +439,7 @@ def _progress(target: Target) -> dict[str, Any]:
         "forgives_stop_failures": target.forgives_stop_failures,
         "label": target.label and target.label.value,
         "taken_out": target.taken_out,
-        "events": _as_text([event_members(event) for event in target.events]),
+        "events": as_json([event_members(event) for event in target.events]),
     }
 
 
@@ -458,7 +454,7 @@ def _target(row: Sequence[Any]) -> Target:
         forgives_stop_failures=bool(row[6]),
         label=row[7] and Label(row[7]),
         taken_out=bool(row[8]),
-        events=tuple(_event_in(event) for event in json.loads(row[9])),
+        events=tuple(_event_in(event) for event in from_json(row[9])),
     )
 
 

@@ -6,10 +6,10 @@ import base64
 import binascii
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
+import orjson
 from botocore.model import OperationModel
 
 from longshore.wire.documents import (
@@ -103,40 +103,14 @@ def parse(body: bytes) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        document = _parsed(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise MalformedError("The body is not UTF-8.") from None
-    except RecursionError:
-        raise MalformedError(f"The body nests deeper than {MAX_DEPTH} levels.") from None
-    except ValueError as problem:  # JSONDecodeError is one, and so is an integer of too many digits
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
         raise MalformedError(f"The body is not JSON: {str(problem)[:200]}") from None
     if type(document) is not dict:
         raise MalformedError(f"The body must be a JSON object, not {kind(document)}.")
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(document, MAX_DEPTH):
         raise MalformedError(f"The body nests deeper than {MAX_DEPTH} levels.")
-    if _surrogate(body) and _has_lone_surrogates(document):
-        raise MalformedError("The body holds half of a surrogate pair, which is no character.")
     return document
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _parsed(text: str) -> Any:
-    """The document in a text. `decode` alone would do; it spends half its time looking for white space around it."""
-    try:
-        document, end = _decoder.raw_decode(text)
-    except json.JSONDecodeError:
-        end = -1
-    return document if end == len(text) else _decoder.decode(text)
-
-
-#: Finds what may be an escaped half of a surrogate pair.
-_surrogate = re.compile(rb"\\u[dD]").search
 
 
 def _is_deeper(document: Any, limit: int) -> bool:
@@ -152,14 +126,6 @@ def _is_deeper(document: Any, limit: int) -> bool:
             return False
         level = below
     return True
-
-
-def _has_lone_surrogates(document: Any) -> bool:
-    try:
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _decode_float(node: Any) -> float:
@@ -214,11 +180,11 @@ class Encoders(DocumentEncoders):
 
 
 def render(document: Any) -> bytes:
-    """A document as the body of a response. ASCII only, so that no text a client once sent can fail to be written."""
-    return _render(document).encode("ascii")
-
-
-_render = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+    """A document as the body of a response. No text that has come as far as here can fail to be written."""
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # the name of a file, say, that is no UTF-8
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
 def render_error(code: str, message: str) -> bytes:

@@ -152,9 +152,14 @@ def decode_boolean(node: Any) -> bool:
     return node
 
 
+#: As far as floats hold every whole number.
+_EXACT = 2.0**53
+
+
 def _integer_decoder(bits: int) -> Plan:
     def decode_integer(node: Any) -> int:
-        if type(node) is float and node.is_integer():  # 1e3, and clients that write every number as a float
+        # 1e3, and clients that write every number as a float; a larger one is no longer what was written.
+        if type(node) is float and node.is_integer() and abs(node) <= _EXACT:
             node = int(node)
         if type(node) is not int:
             refuse("an integer", node)
