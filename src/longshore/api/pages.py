@@ -29,12 +29,11 @@ def page(
     other account or region, and not for ever.
     `read` gets the position after which to start and how many rows to give; `position` is where a row stands.
     """
-    sealed_for = json.dumps([call.scope.account, call.scope.region, *query])
-    rows = read(_position(call, sealed_for, token), call.limits.page + 1)
+    rows = read(_position(call, query, token), call.limits.page + 1)
     if len(rows) <= call.limits.page:
         return rows, None
     shown = rows[: call.limits.page]
-    return shown, seal(call.page_secret, sealed_for, [call.now + TOKEN_LIFETIME, *position(shown[-1])])
+    return shown, _token(call, query, position(shown[-1]))
 
 
 def page_to_follow(
@@ -45,11 +44,10 @@ def page_to_follow(
     position: Callable[[Row], Position],
 ) -> tuple[list[Row], str]:
     """`page`, of a list that grows while it is read: there is always a token for what comes after."""
-    sealed_for = json.dumps([call.scope.account, call.scope.region, *query])
-    start = _position(call, sealed_for, token)
+    start = _position(call, query, token)
     rows = read(start, call.limits.page)
     end = position(rows[-1]) if rows else start or []
-    return rows, seal(call.page_secret, sealed_for, [call.now + TOKEN_LIFETIME, *end])
+    return rows, _token(call, query, end)
 
 
 def page_of_names(
@@ -63,11 +61,19 @@ def page_of_names(
     return page(call, query, token, read_names, lambda name: [name])
 
 
-def _position(call: Call, sealed_for: str, token: str | None) -> Position | None:
+def _sealed_for(call: Call, query: Sequence[object]) -> str:
+    return json.dumps([call.scope.account, call.scope.region, *query])
+
+
+def _token(call: Call, query: Sequence[object], position: Position) -> str:
+    return seal(call.page_secret, _sealed_for(call, query), [call.now + TOKEN_LIFETIME, *position])
+
+
+def _position(call: Call, query: Sequence[object], token: str | None) -> Position | None:
     if token is None:
         return None
     try:
-        expires, *position = open_token(call.page_secret, sealed_for, token)
+        expires, *position = open_token(call.page_secret, _sealed_for(call, query), token)
     except ValueError:
         raise AwsError(
             "InvalidNextTokenException",
