@@ -70,7 +70,13 @@ def register(
 
 
 def use(tx: Transaction, application_id: str, location: Mapping[str, Any], *, description: str, now: float) -> None:
-    """Note that a deployment uses a revision now (S13.6); one that is not known is registered so (S6.22)."""
+    """Note that a deployment uses a revision now (S13.6); one that is not known is registered so (S6.22).
+
+    Deployments that are created in one commit use it at one time.
+    """
+    if (used := ("revision in use", application_id, identity(location))) in tx.known:
+        return
+    tx.known[used] = True
     tx.hot(
         f"{_REGISTER} first_used_time = coalesce(revisions.first_used_time, excluded.first_used_time),"
         " last_used_time = excluded.last_used_time",

@@ -22,5 +22,5 @@ def upgrade() -> None:
     )
     if op.get_context().dialect.name == "postgresql":
         # Room for the next version of a row on its own page: only there it leaves the indexes alone.
-        op.execute("ALTER TABLE deployments SET (fillfactor = 70)")
+        op.execute("ALTER TABLE deployments SET (fillfactor = 50)")
         op.execute("ALTER TABLE deployment_groups SET (fillfactor = 80)")
