@@ -20,8 +20,10 @@ from longshore.store.deployments import Claim, Deployment
 
 def apply(
     tx: Transaction, claim: Claim, deployment: Deployment, plan: Plan, now: float, *, has_event_bus: bool = False
-) -> None:
-    """Do what the plan says, and give the deployment back; `has_event_bus` has it told to EventBridge too.
+) -> float | None:
+    """Do what the plan says, and give the deployment back; returns until when, None when it has ended.
+
+    `has_event_bus` has it told to EventBridge too.
 
     Every host is read again first: one that has moved since the plan was made is left as it is, and the next tick,
     woken by that very move, decides anew.
@@ -32,8 +34,7 @@ def apply(
     group = deployment_groups.of_claimed(tx, claim)
     if not _has_room(tx, deployment, plan):
         # Another deployment of the account began since the plan was made: look again, with that one in sight.
-        deployments.release(tx, claim, wake_at=now)
-        return
+        return deployments.release(tx, claim, wake_at=now)
     subscribed = triggers.subscribed_to(group, deployment.scope, has_event_bus=has_event_bus)
     if deployment.status is DeploymentStatus.CREATED and (plan.begin or plan.finish):
         triggers.tell_start(tx, subscribed, deployment, now)
@@ -65,20 +66,17 @@ def apply(
         triggers.tell_phase(tx, subscribed, deployment, plan.enter, now)
     is_behind = triggers.tell_instances(tx, subscribed, deployment, now)
     if plan.finish is None or is_behind:
-        deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
-        return
+        return deployments.release(tx, claim, wake_at=now if is_behind else plan.wake_at)
     # One that ends before it has begun has no hosts.
     has_hosts = deployment.status is not DeploymentStatus.CREATED or plan.begin is not None
     if has_hosts and not plan.leaves_out and targets.errands(tx, deployment.id):
         # Hosts that were given up are to get their traffic back first.
-        deployments.release(tx, claim, wake_at=now)
-        return
+        return deployments.release(tx, claim, wake_at=now)
     standing = targets.counts(tx, deployment.id) if has_hosts else {}
     if TargetStatus.IN_PROGRESS in standing:
         # A host took its command up while this plan was made: it is not over yet.
         targets.halt(tx, deployment.id)
-        deployments.release(tx, claim, wake_at=now)
-        return
+        return deployments.release(tx, claim, wake_at=now)
     after = rollback.aftermath(tx, deployment, plan.finish, now)
     left = _left_out(tx, deployment, after)
     deployments.finish(
@@ -99,6 +97,7 @@ def apply(
     triggers.tell_end(tx, subscribed, deployment.id, now)
     if after.rollback is not None:
         rollback.begin(tx, after.rollback)
+    return None
 
 
 def _left_out(tx: Transaction, deployment: Deployment, after: rollback.Aftermath) -> str | None:

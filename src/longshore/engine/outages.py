@@ -19,7 +19,7 @@ AWAY = 30.0
 def note_presence(tx: Transaction, now: float) -> None:
     """Say that a server is at work; where none was for a while, be it stopped, frozen or cut off from the database, let
     no open command count as lost before agents have had the time to come back."""
-    if deployments.first_wake_at(tx, now) is None:
+    if deployments.finding_first_wake_at(tx, now)() is None:
         return  # no command is open, and an idle server writes nothing
     last = server_secrets.find(tx, server_secrets.LAST_AT_WORK)
     away = now - float(last) if last else None

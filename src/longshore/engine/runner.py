@@ -35,8 +35,10 @@ _PATIENCE = 5
 _LONGEST_SLEEP = 15.0
 #: After a failed look at the database, seconds; doubled with each failed tick of a deployment.
 _PAUSE_AFTER_ERROR = 1.0
-#: Hosts that end in a crowd are counted together: a woken deployment waits this long for company, seconds.
+#: Hosts that end in a crowd are counted together: a woken deployment waits this long for company, seconds, and longer
+#: when there was other company the last time.
 _GATHER = 0.005
+_GATHER_MORE = 0.02
 
 
 class Runner:
@@ -49,6 +51,8 @@ class Runner:
         self._stopping = threading.Event()
         #: Ticks of a deployment that failed one after another.
         self._failures: Counter[str] = Counter()
+        #: Whether several deployments were due at once.
+        self._has_company = False
         #: When this server last said that it is at work.
         self._noted_at = 0.0
         self._free = threading.Semaphore(_AT_ONCE)
@@ -104,16 +108,18 @@ class Runner:
                 idle = _PAUSE_AFTER_ERROR
             if idle > 0:
                 self._world.store.wakeup.wait_for_engine_work(idle)
-                self._stopping.wait(_GATHER)
+                self._stopping.wait(_GATHER_MORE if self._has_company else _GATHER)
 
     def _start_due(self) -> float:
         """Tick what is due, alone what must ask outside; returns how long nothing else is due."""
         now = self._clock()
         is_to_be_noted = abs(now - self._noted_at) >= SIGN_EVERY
-        claims = self._world.store.write(lambda tx: self._claim(tx, now, is_to_be_noted=is_to_be_noted))
+        claims, wake_at = self._world.store.write(lambda tx: self._claim(tx, now, is_to_be_noted=is_to_be_noted))
         if is_to_be_noted:
             self._noted_at = now
-        for claim in self._tick_by_rows(claims, now):
+        self._has_company = len(claims) > 1
+        others, released = self._tick_by_rows(claims, now)
+        for claim in others:
             self._free.acquire()
             if self._stopping.is_set():
                 self._free.release()
@@ -121,30 +127,34 @@ class Runner:
             self._pool.submit(self._tick, claim)
         if len(claims) == _TOGETHER:
             return 0.0
-        wake_at = self._world.store.read(lambda tx: deployments.first_wake_at(tx, self._clock()))
-        return _LONGEST_SLEEP if wake_at is None else min(max(wake_at - self._clock(), 0.001), _LONGEST_SLEEP)
+        due = min((one for one in (wake_at, released) if one is not None), default=None)
+        return _LONGEST_SLEEP if due is None else min(max(due - self._clock(), 0.001), _LONGEST_SLEEP)
 
-    def _claim(self, tx: Transaction, now: float, *, is_to_be_noted: bool) -> list[Claim]:
+    def _claim(self, tx: Transaction, now: float, *, is_to_be_noted: bool) -> tuple[list[Claim], float | None]:
+        """What is due, and when the next is."""
         if is_to_be_noted:
             # In the transaction of the claims: no tick may find a host overdue before it was given time.
             note_presence(tx, now)
-        return deployments.claim_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=_TOGETHER)
+        claiming = deployments.claiming_due(tx, owner=self._owner, now=now, lease=_LEASE, limit=_TOGETHER)
+        first = deployments.finding_first_wake_at(tx, now)
+        return claiming(), first()
 
-    def _tick_by_rows(self, claims: list[Claim], now: float) -> list[Claim]:
-        """Tick those whose next step the rows alone decide; returns the others."""
+    def _tick_by_rows(self, claims: list[Claim], now: float) -> tuple[list[Claim], float | None]:
+        """Tick those whose next step the rows alone decide; returns the others, and when the first of them is due."""
         together = [claim for claim in claims if not self._failures[claim.deployment_id]]
         if not together:
-            return claims
+            return claims, None
         try:
             outcomes = tick_by_rows(self._world, together, now)
         except Exception as error:
             # Each by itself, which tells whose fault it is.
             log.warning("ticks_failed", reason=str(error))
-            return claims
-        for claim, problem in outcomes.items():
-            if problem is not None:
-                self._pool.submit(self._settle, claim, problem)
-        return [claim for claim in claims if claim not in outcomes]
+            return claims, None
+        for claim, outcome in outcomes.items():
+            if isinstance(outcome, Exception):
+                self._pool.submit(self._settle, claim, outcome)
+        released = min((one for one in outcomes.values() if isinstance(one, float)), default=None)
+        return [claim for claim in claims if claim not in outcomes], released
 
     def _tick(self, claim: Claim) -> None:
         error: Exception | None = None

@@ -61,23 +61,26 @@ def tick(world: World, claim: Claim, now: float) -> None:
     world.store.write(_step(world, claim, deployment, plan, now))
 
 
-def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Claim, Exception | None]:
+def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Claim, float | Exception | None]:
     """`tick` for those of these whose next step the rows alone decide, with one look and one commit for all.
 
-    Returns what it came to, None when it went well; the claims that are not among them are for `tick`.
+    Returns when to look at each next, None when it is over, or what went wrong. The claims that are not among them are
+    for `tick`.
     """
     seen = world.store.read(lambda tx: _see(tx, world, claims, now))
-    over: list[Claim] = [claim for claim, one in seen if one is None]
+    over = [claim for claim, one in seen if one is None]
     steps = {
         claim: _step(world, claim, one.deployment, one.plan, now)
         for claim, one in seen
         if one is not None and one.plan is not None
     }
-    outcomes = world.store.write_each(list(steps.values()))
-    return dict.fromkeys(over) | dict(zip(steps, outcomes, strict=True))
+    outcomes = world.store.write_each([lambda tx: deployment_groups.foresee_claimed(tx, steps), *steps.values()])
+    return dict.fromkeys(over) | dict(zip(steps, outcomes[1:], strict=True))
 
 
-def _step(world: World, claim: Claim, deployment: Deployment, plan: Plan, now: float) -> Callable[[Transaction], None]:
+def _step(
+    world: World, claim: Claim, deployment: Deployment, plan: Plan, now: float
+) -> Callable[[Transaction], float | None]:
     log.info("tick", deployment=deployment.id, reason=plan.reason, finish=plan.finish and plan.finish.status.value)
     return lambda tx: apply(tx, claim, deployment, plan, now, has_event_bus=world.has_event_bus(deployment.scope))
 
@@ -141,17 +144,16 @@ def _plan_given_up(world: World, claim: Claim, deployment: Deployment, now: floa
 
 def _see(tx: Transaction, world: World, claims: Sequence[Claim], now: float) -> list[tuple[Claim, _Seen | None]]:
     """The deployments as they stand; None for one of which there is nothing more to do."""
-    found = deployments.get_all(tx, [claim.deployment_id for claim in claims])
-    going_on = {one.id: one for one in found.values() if not one.status.is_final}
-    groups = deployment_groups.get_all(tx, {one.group_id for one in going_on.values()})
+    found = deployment_groups.with_deployments(tx, [claim.deployment_id for claim in claims])
 
-    def seen(deployment: Deployment) -> _Seen:
-        group = groups.get(deployment.group_id)
+    def seen(deployment: Deployment, group: DeploymentGroup | None) -> _Seen | None:
+        if deployment.status.is_final:
+            return None
         watch = _watch(deployment, group)
         plan = _plan_by_rows(tx, world, deployment, group, now) if watch is None else None
         return _Seen(deployment=deployment, watch=watch, plan=plan)
 
-    return [(claim, seen(one) if (one := going_on.get(claim.deployment_id)) else None) for claim in claims]
+    return [(claim, seen(*one) if (one := found.get(claim.deployment_id)) else None) for claim in claims]
 
 
 def _watch(deployment: Deployment, group: DeploymentGroup | None) -> tuple[Access, Watch] | None:

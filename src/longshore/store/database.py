@@ -123,11 +123,10 @@ class _Writer:
         marks = Marks(transaction) if len(group) > 1 else None
 
         def do(several: Iterable[Waiting]) -> None:
+            if marks is not None:
+                return marks.run(several)
             for waiting in several:
-                if marks is None:
-                    waiting.run(transaction)
-                else:
-                    marks.run(waiting)
+                waiting.run(transaction)
 
         for loop, several in by_loop(waiting for waiting in group if waiting.quick).items():
             _run_on(loop, partial(do, several))

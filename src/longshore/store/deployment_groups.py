@@ -10,9 +10,10 @@ from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
 from longshore.domain.deployment import FINAL_STATUSES, DeploymentStatus
 from longshore.domain.ids import Scope, new_id
+from longshore.store import deployments as deployment_rows
 from longshore.store import lifecycle_hooks, resource_tags
 from longshore.store.database import Transaction, from_json
-from longshore.store.deployments import Claim, LeaseLostError, ask_to_stop
+from longshore.store.deployments import Claim, Deployment, LeaseLostError, ask_to_stop
 from longshore.store.tables import deployment_groups, deployments
 
 
@@ -62,6 +63,10 @@ _OF_CLAIMED = (
     f"SELECT d.fence, {columns('g')} FROM deployments d LEFT JOIN deployment_groups g"  # noqa: S608  # fixed names
     " ON g.id = d.group_id WHERE d.id = ?"
 )
+_WITH_GROUP = (
+    f"SELECT {deployment_rows.columns('d')}, {columns('g')} FROM deployments d LEFT JOIN deployment_groups g"  # noqa: S608  # fixed names
+    " ON g.id = d.group_id WHERE d.id = ?"
+)
 
 
 def find(tx: Transaction, application_id: str, name: str) -> DeploymentGroup | None:
@@ -72,16 +77,26 @@ def by_id(tx: Transaction, group_id: str) -> DeploymentGroup | None:
     return of_row(tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)).fetchone())
 
 
-def get_all(tx: Transaction, group_ids: Iterable[str]) -> dict[str, DeploymentGroup]:
-    """Those of these that are there, by id."""
-    asked = [tx.hot(f"{_SELECT} WHERE id = ?", (group_id,)) for group_id in group_ids]
-    found = [of_row(one.fetchone()) for one in asked]
-    return {group.id: group for group in found if group is not None}
+def with_deployments(
+    tx: Transaction, deployment_ids: Iterable[str]
+) -> dict[str, tuple[Deployment, DeploymentGroup | None]]:
+    """Those of these deployments that are there, by id, and their groups; None for one that is gone."""
+    ends = deployment_rows.COLUMNS
+    asked = [tx.hot(_WITH_GROUP, (deployment_id,)) for deployment_id in deployment_ids]
+    rows = [row for one in asked if (row := one.fetchone()) is not None]
+    return {row[0]: (deployment_rows.of_row(row[:ends]), of_row(row[ends:])) for row in rows}
+
+
+def foresee_claimed(tx: Transaction, claims: Iterable[Claim]) -> None:
+    """Have all that `of_claimed` will be asked for asked at once. Nobody else moves a fence in this transaction."""
+    for claim in claims:
+        tx.known[claim] = tx.hot(_OF_CLAIMED, (claim.deployment_id,))
 
 
 def of_claimed(tx: Transaction, claim: Claim) -> DeploymentGroup | None:
     """`deployments.check_claim`, and the group of that deployment; None when that is gone."""
-    row = tx.hot(_OF_CLAIMED, (claim.deployment_id,)).fetchone()
+    asked = tx.known.pop(claim, None) or tx.hot(_OF_CLAIMED, (claim.deployment_id,))
+    row = asked.fetchone()
     if row is None or row[0] != claim.fence:
         raise LeaseLostError(claim.deployment_id)
     return of_row(row[1:])

@@ -101,12 +101,22 @@ class LeaseLostError(Exception):
 _FIELDS = tuple(Deployment.__dataclass_fields__)
 _JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle", "replaced_groups")
 # Core would build each of these anew, and every call of the API and every tick pays for some of them.
+#: How many `columns` are.
+COLUMNS = len(_FIELDS)
+
+
+def columns(table: str) -> str:
+    """What `of_row` is made of, of a table that a statement calls so."""
+    return ", ".join(f"{table}.{name}" for name in _FIELDS)
+
+
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
 _ONE = f"{_SELECT} WHERE id = ?"
 _INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names
 
 
-def _deployment(row: Sequence[Any]) -> Deployment:
+def of_row(row: Sequence[Any]) -> Deployment:
+    """The deployment in a row of `columns`."""
     values = dict(zip(_FIELDS, row, strict=True))
     for column in _JSON:
         values[column] = from_json(values[column])
@@ -159,14 +169,14 @@ def group_of(tx: Transaction, scope: Scope, deployment_id: str) -> tuple[str, st
 def get(tx: Transaction, deployment_id: str) -> Deployment | None:
     """The deployment of this id, whoever's it is: for the engine."""
     row = tx.hot(_ONE, (deployment_id,)).fetchone()
-    return None if row is None else _deployment(row)
+    return None if row is None else of_row(row)
 
 
 def get_all(tx: Transaction, deployment_ids: Iterable[str]) -> dict[str, Deployment]:
     """Those of these that are there, whoever's they are, by id in the order asked."""
     asked = [tx.hot(_ONE, (deployment_id,)) for deployment_id in deployment_ids]
     rows = [row for one in asked if (row := one.fetchone()) is not None]
-    return {found.id: found for found in map(_deployment, rows)}
+    return {found.id: found for found in map(of_row, rows)}
 
 
 def find_all(tx: Transaction, scope: Scope, deployment_ids: Sequence[str]) -> list[Deployment]:
@@ -329,18 +339,19 @@ def wake(tx: Transaction, deployment_id: str, now: float) -> None:
 # What follows is the engine's.
 
 
-def claim_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: int) -> list[Claim]:
+def claiming_due(tx: Transaction, *, owner: str, now: float, lease: float, limit: int) -> Callable[[], list[Claim]]:
     """Take up to `limit` deployments that are due and that nobody is ticking, for `lease` seconds.
 
-    None of what it writes is in an index, which makes it cheap on either database.
+    Call what is returned to be told which. None of what it writes is in an index: that makes it cheap on either
+    database.
     """
-    rows = tx.hot(
+    asked = tx.hot(
         "UPDATE deployments SET lease_owner = ?, lease_until = ?, asked_at = NULL, fence = fence + 1 WHERE id IN"
         " (SELECT id FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
         " AND (lease_until IS NULL OR lease_until <= ?) ORDER BY wake_at LIMIT ?) RETURNING id, fence",
         (owner, now + lease, now, now, limit),
-    ).fetchall()
-    return [Claim(deployment_id=row[0], fence=row[1], lease_until=now + lease) for row in rows]
+    )
+    return lambda: [Claim(deployment_id=row[0], fence=row[1], lease_until=now + lease) for row in asked.fetchall()]
 
 
 def drop_leases(tx: Transaction) -> None:
@@ -366,20 +377,21 @@ def hand_back(tx: Transaction, owner: str) -> list[str]:
     return [deployment_id for (deployment_id,) in rows]
 
 
-def first_wake_at(tx: Transaction, now: float) -> float | None:
-    """When the next deployment may be claimed; None when there is none, a moment that is over when it may be now."""
-    free = tx.hot(
-        "SELECT wake_at FROM deployments WHERE wake_at IS NOT NULL AND lease_until IS NULL ORDER BY wake_at LIMIT 1"
-    ).fetchone()
-    if free is not None and free[0] <= now:
-        return float(free[0])
-    # What was due before now is being ticked, then, all of it.
+def finding_first_wake_at(tx: Transaction, now: float) -> Callable[[], float | None]:
+    """Ask when the next deployment may be claimed; None when there is none. Call what is returned to be told."""
+    free = tx.hot("SELECT wake_at FROM deployments WHERE wake_at >= 0 AND lease_until IS NULL ORDER BY wake_at LIMIT 1")
+    # What is being ticked was due, and before what is due only now: it is among the first, or the answer is `free`.
     leased = tx.hot(
-        "SELECT min(lease_until) FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
-        " AND lease_until IS NOT NULL",
+        "SELECT min(lease_until) FROM (SELECT lease_until FROM deployments WHERE wake_at IS NOT NULL AND wake_at <= ?"
+        " ORDER BY wake_at LIMIT 64) AS due",
         (now,),
-    ).fetchone()
-    return min((row[0] for row in (free, leased) if row is not None and row[0] is not None), default=None)
+    )
+
+    def first() -> float | None:
+        found = [row[0] for row in (free.fetchone(), leased.fetchone()) if row is not None and row[0] is not None]
+        return min(found, default=None)
+
+    return first
 
 
 def check_claim(tx: Transaction, claim: Claim) -> None:
@@ -389,15 +401,19 @@ def check_claim(tx: Transaction, claim: Claim) -> None:
         raise LeaseLostError(claim.deployment_id)
 
 
-def release(tx: Transaction, claim: Claim, *, wake_at: float) -> None:
-    """Give the deployment back until `wake_at`, or sooner if somebody asked for a look during the tick."""
+def release(tx: Transaction, claim: Claim, *, wake_at: float) -> float:
+    """Give the deployment back until `wake_at`, or sooner if somebody asked for a look during the tick.
+
+    Returns until when.
+    """
     row = tx.hot(
         "UPDATE deployments SET lease_owner = NULL, lease_until = NULL,"
         " wake_at = CASE WHEN asked_at < ? THEN asked_at ELSE ? END WHERE id = ? RETURNING wake_at",
         (wake_at, wake_at, claim.deployment_id),
     ).fetchone()
-    if row[0] is not None and row[0] < wake_at:
+    if row[0] < wake_at:
         tx.tell(wakeup.deployment(claim.deployment_id))
+    return float(row[0])
 
 
 def begin(

@@ -24,11 +24,16 @@ from longshore.store.wakeup import Topic, Wakeup
 
 #: The lock that every write transaction of every replica takes first (docs/decisions/0012).
 _WRITERS_LOCK = 0x4C6F6E67
-#: Bounds of every session, milliseconds. A server that was frozen inside a transaction loses it, and the lock with it.
-_BOUNDS = {
+#: What holds in every session.
+_SESSION = {
+    # Milliseconds. A server that was frozen inside a transaction loses it, and the lock with it.
     "idle_in_transaction_session_timeout": 10_000,
     "lock_timeout": 30_000,
     "statement_timeout": 50_000,
+    # Every table has an index for what is asked of it, in the order in which it is asked for. A statement that was
+    # prepared while a table was small would go on to read and sort all of it.
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
 }
 #: A connection that cannot be made, or over which nothing comes any more, is given up after seconds, not hours.
 _CONNECTING: dict[str, Any] = {
@@ -91,7 +96,7 @@ class PostgreSQL:
         @event.listens_for(engine, "connect")
         def configure(connection: Any, record: Any) -> None:
             set_json_loads(orjson.loads, connection)
-            connection.execute("; ".join(f"SET {name} = {value}" for name, value in _BOUNDS.items()) + session)
+            connection.execute("; ".join(f"SET {name} = {value}" for name, value in _SESSION.items()) + session)
             record.info[Pipeline] = Pipeline(connection)
 
         @event.listens_for(engine, "begin")

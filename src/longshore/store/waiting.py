@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from longshore.store.transaction import Transaction
 
@@ -14,64 +15,70 @@ from longshore.store.transaction import Transaction
 class Marks:
     """Savepoints, one for each work of a transaction of several: what fails is undone, and nothing else is.
 
-    What a work changes last may be carried out only with what the next one asks: nobody waits for it by itself.
+    Nobody waits for what a work changes: it is carried out with what a later one asks. So it may be then that a work
+    proves to have failed. It is the last whose savepoint was set, and those behind it, which were told nothing yet, are
+    done again.
     """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._is_set = False
-        #: The work whose savepoint it is, and how many hints there were before it, and what was left to do.
-        self._open: Waiting | None = None
-        self._at = (0, 0)
+        #: Works that are not known to have failed, in their order.
+        self._done: list[_Marked] = []
 
-    def run(self, waiting: Waiting) -> None:
-        """Do one work. It is done again if the one before it proves to have failed: it was told nothing yet."""
+    def run(self, works: Iterable[Waiting]) -> None:
+        """Do these, each after the last."""
+        left = deque(works)
+        while left:
+            try:
+                self._run(left.popleft())
+            except Exception as error:
+                left.extendleft(self._undo(error))
+
+    def finish(self) -> None:
+        """Have everything carried out."""
+        while self._done:
+            try:
+                return self._transaction.settle()
+            except Exception as error:
+                again = self._undo(error)
+            self.run(reversed(again))
+
+    def _run(self, waiting: Waiting) -> None:
         transaction = self._transaction
-        before, at = self._open, self._at
-        self._at = (len(transaction.hints), len(transaction.last))
         if self._is_set:
             transaction.hot("RELEASE SAVEPOINT one")
         mark = transaction.hot("SAVEPOINT one")
-        try:
-            waiting.result = waiting.work(transaction)
-            if before is not None and not transaction.is_carried_out(mark):
-                transaction.settle()  # it asked nothing: let no more than one be open
-        except Exception as error:
-            problem = error
-        else:
-            self._is_set, self._open = True, waiting
-            return
+        self._done.append(_Marked(waiting, mark, len(transaction.hints), len(transaction.last)))
+        self._is_set = True
+        waiting.result = waiting.work(transaction)
+
+    def _undo(self, error: Exception) -> list[Waiting]:
+        """Undo the work that has failed; returns whom to do again, the last first."""
+        transaction = self._transaction
+        late = error
         try:
             transaction.settle()
-        except Exception as error:
-            late = error
-        else:
-            late = problem
-        if before is None or transaction.is_carried_out(mark):
-            self._is_set = True
-            self._undo(waiting, problem)
-        else:
-            self._at = at
-            self._undo(before, late)
-            self.run(waiting)
-
-    def finish(self) -> None:
-        """Have the last one's changes carried out."""
-        try:
-            self._transaction.settle()
-        except Exception as error:
-            if self._open is None:
-                raise
-            self._undo(self._open, error)
-
-    def _undo(self, waiting: Waiting, error: Exception) -> None:
-        waiting.result, waiting.error = None, error
-        transaction, (hinted, left) = self._transaction, self._at
+        except Exception as other:
+            late = other
+        last = len(self._done) - 1
+        at = next((n for n in range(last, -1, -1) if transaction.is_carried_out(self._done[n].mark)), last)
+        failed, self._done, again = self._done[at], [], [one.waiting for one in self._done[:at:-1]]
+        failed.waiting.result, failed.waiting.error = None, error if at == last else late
         transaction.hot("ROLLBACK TO SAVEPOINT one")
         transaction.known.clear()
-        del transaction.hints[hinted:]
-        del transaction.last[left:]
-        self._open = None
+        del transaction.hints[failed.hinted :]
+        del transaction.last[failed.left :]
+        return again
+
+
+class _Marked(NamedTuple):
+    waiting: Waiting
+    #: Its savepoint.
+    mark: Any
+    #: How many hints there were before it, and works that were left to do.
+    hinted: int
+    left: int
 
 
 class Waiting:

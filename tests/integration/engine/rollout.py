@@ -319,7 +319,7 @@ class Rollout:
 
     def claim(self) -> deployment_rows.Claim | None:
         claims = self.store.write(
-            lambda tx: deployment_rows.claim_due(tx, owner="test", now=self.now, lease=LEASE, limit=1)
+            lambda tx: deployment_rows.claiming_due(tx, owner="test", now=self.now, lease=LEASE, limit=1)()
         )
         return claims[0] if claims else None
 

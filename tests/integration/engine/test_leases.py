@@ -64,7 +64,7 @@ def test_a_host_that_ends_during_a_tick_has_the_deployment_looked_at_again(rollo
 def test_an_idle_deployment_is_not_looked_at(rollout: Rollout) -> None:
     rollout.tick()
     assert rollout.tick() == 0
-    due = rollout.store.read(lambda tx: deployments.first_wake_at(tx, rollout.now))
+    due = rollout.store.read(lambda tx: deployments.finding_first_wake_at(tx, rollout.now)())
     assert due is not None
     assert due > rollout.now + 200
 

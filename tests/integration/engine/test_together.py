@@ -40,7 +40,7 @@ def status(rollout: Rollout, deployment_id: str) -> str:
 
 def claims(rollout: Rollout) -> dict[str, deployment_rows.Claim]:
     found = rollout.store.write(
-        lambda tx: deployment_rows.claim_due(tx, owner="test", now=rollout.now, lease=LEASE, limit=16)
+        lambda tx: deployment_rows.claiming_due(tx, owner="test", now=rollout.now, lease=LEASE, limit=16)()
     )
     return {claim.deployment_id: claim for claim in found}
 
@@ -51,7 +51,7 @@ def test_each_ends_as_it_would_alone_and_what_must_ask_outside_is_left(rollout: 
     bundled = deploy(rollout, "bundled", dict(REVISION))
     held = claims(rollout)
     outcomes = tick_by_rows(rollout.world, list(held.values()), rollout.now)
-    assert outcomes == {held[one]: None for one in (*ended, begun)}
+    assert outcomes == {held[one]: None for one in ended} | {held[begun]: rollout.now}
     assert [status(rollout, one) for one in ended] == ["Failed"] * 5
     assert [status(rollout, begun), status(rollout, bundled)] == ["InProgress", "Created"]
     # Given back: the one that has begun wants its hosts started at once.

@@ -129,7 +129,7 @@ def test_a_write_whose_connection_breaks_in_the_middle_is_not_made(url: URL, pai
 
 def test_a_frozen_writer_loses_its_turn_and_its_change(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stops in the middle of a transaction must not stop the others."""
-    monkeypatch.setitem(postgresql._BOUNDS, "idle_in_transaction_session_timeout", 500)
+    monkeypatch.setitem(postgresql._SESSION, "idle_in_transaction_session_timeout", 500)
     frozen, alive = Store(url, Wakeup()), Store(url, Wakeup())
     thawed = threading.Event()
     failures: list[BaseException] = []

@@ -60,6 +60,22 @@ def test_a_change_that_fails_unasked_fails_its_own_work_and_no_other(
     assert names(store) == {"taken", "before", "after"}
 
 
+def test_who_asks_behind_a_change_that_fails_is_told_as_if_it_had_never_been(store: Store) -> None:
+    """Its question travels with that change, and so does the next one's."""
+    counted: list[int] = []
+
+    def count(tx: Transaction) -> None:
+        put(tx, f"{len(counted)}")
+        counted.append(tx.hot("SELECT count(*) FROM server_secrets").fetchone()[0])
+
+    store.write(lambda tx: put(tx, "taken"))
+    works = [count, taken_twice, taken_twice, count, lambda tx: put(tx, "unasked"), taken_twice, count, taken_twice]
+    outcomes = together(store, *works)
+    assert [outcome is None for outcome in outcomes] == [work is not taken_twice for work in works]
+    assert counted == [2, 3, 5]
+    assert names(store) == {"taken", "0", "1", "unasked", "2"}
+
+
 @pytest.mark.parametrize("failing", [taken_twice, gives_up])
 def test_alone_it_is_told_as_well_and_the_next_is_none_the_worse(
     store: Store, failing: Callable[[Transaction], None]
