@@ -29,14 +29,17 @@ class Observing(Observer):
         self._metrics = metrics
         self._refusals = refusals
         self._changes = frozenset(changes)
+        self._tells_changes, self._tells_all = (log.is_enabled_for(level) for level in (logging.INFO, logging.DEBUG))
 
     def answered(self, answer: Answered) -> None:
         self._metrics.answered(answer.service, answer.operation, answer.code, answer.seconds)
         # Looks and the reports of agents are most of all calls, and say little.
         if answer.error is None:
-            level = logging.INFO if answer.operation in self._changes else logging.DEBUG
-            if log.is_enabled_for(level):
-                log.log(level, "request", **request_line(answer))
+            if answer.operation in self._changes:
+                if self._tells_changes:
+                    log.info("request", **request_line(answer))
+            elif self._tells_all:
+                log.debug("request", **request_line(answer))
 
     async def refused(self, answer: Answered) -> None:
         # In a flood they are counted only, on the disk that the log is on too.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 
 from longshore.api import deployments
+from longshore.store import deployments as deployment_rows
 from longshore.store import tables
-from longshore.store.database import Store
+from longshore.store.database import Store, Transaction
 from longshore.store.wakeup import Wakeup
 from longshore.wire.service import AwsError
-from tests.integration.engine.rollout import REVISION, Rollout
+from tests.integration.engine.rollout import REVISION, SCOPE, Rollout
 
 CALLERS, CALLS = 6, 5
 
@@ -50,3 +52,23 @@ def test_a_group_never_has_two_active_deployments(database: URL) -> None:
     assert servers[0].store.read(lambda tx: tx.execute(active).scalars().all()) == made
     for server in servers:
         server.close()
+
+
+def test_deployments_that_share_a_commit_count_each_other(database: URL) -> None:
+    """The account's limit is on all of them; one that fails is none."""
+    rollout = Rollout(database, hosts=0, minimum="CodeDeployDefault.AllAtOnce")
+    deployment_id = rollout.deploy()
+    first = rollout.store.read(lambda tx: deployment_rows.get(tx, deployment_id))
+    assert first is not None
+
+    def one_more(tx: Transaction, name: str) -> int:
+        active = deployment_rows.counting_active(tx, SCOPE)()
+        deployment_rows.add(tx, replace(first, id=f"d-{name}"))
+        if name == "FAILS":
+            raise ValueError(name)
+        return active
+
+    outcomes = rollout.store.write_each([lambda tx, name=name: one_more(tx, name) for name in ("A", "B", "FAILS", "C")])
+    assert [outcomes[at] for at in (0, 1, 3)] == [1, 2, 3]
+    assert rollout.store.read(lambda tx: deployment_rows.counting_active(tx, SCOPE)()) == 4
+    rollout.close()
