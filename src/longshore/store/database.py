@@ -228,8 +228,7 @@ class Store:
         """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may."""
         waiting = Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
         self._writer.put(waiting)
-        async with asyncio.timeout(_WRITE_TIMEOUT):
-            return cast("T", await waiting.future)
+        return cast("T", await waiting.outcome(_WRITE_TIMEOUT))
 
     def later(self, work: Callable[[Transaction], Any]) -> None:
         """`write` what nobody waits for, and what may be lost when the server ends."""

@@ -215,7 +215,8 @@ def page(
     query = f"SELECT create_time, id FROM deployments WHERE {' AND '.join(conditions)}"  # noqa: S608  # fixed texts
     newest = "ORDER BY create_time DESC, id DESC LIMIT ?"
     if not statuses:
-        return [(row[0], row[1]) for row in tx.hot(f"{query} {newest}", (*values, *window, limit)).fetchall()]
+        rows: list[tuple[float, str]] = tx.hot(f"{query} {newest}", (*values, *window, limit)).fetchall()
+        return rows
     # Each status by an index of its own; one walk would pass all the ended deployments for the few that have not.
     found = [
         (row[0], row[1])

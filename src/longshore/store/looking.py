@@ -59,8 +59,7 @@ class Looker:
             return await self._glancer.look(work)
         waiting = Waiting(work, asyncio.get_running_loop())
         self._queue.put(waiting)
-        async with asyncio.timeout(_TIMEOUT):
-            return cast("T", await waiting.future)
+        return cast("T", await waiting.outcome(_TIMEOUT))
 
     def close(self) -> None:
         """Look at what is queued, then stop; a database that does not answer is not waited for."""

@@ -101,8 +101,16 @@ class DocumentEncoders(Plans[Any]):
 
         return encode_structure
 
-    def list(self, _shape: ListShape, member: Plan) -> Plan:
-        return lambda value: [member(item) for item in value]
+    def list(self, shape: ListShape, member: Plan) -> Plan:
+        def encode_list(value: Any) -> Any:
+            return [member(item) for item in value]
+
+        def encode_texts(value: Any) -> Any:
+            return value if type(value) is list and set(map(type, value)) <= _ONLY_TEXTS else encode_list(value)
+
+        # A page of names is a hundred of them, and they are written as they are.
+        is_of_texts = shape.member.type_name == "string" and self.scalars["string"][0] is as_it_is
+        return encode_texts if is_of_texts else encode_list
 
     def map(self, _shape: MapShape, key: Plan, value: Plan) -> Plan:
         return lambda entries: {key(name): value(item) for name, item in entries.items() if item is not None}
@@ -115,7 +123,15 @@ class DocumentEncoders(Plans[Any]):
                 raise WrongOutputError(f"{shape.name} is a {shape.type_name}, not {type(value).__name__}")
             return encode(value)
 
-        return encode_scalar
+        def check_scalar(value: Any) -> Any:
+            if not isinstance(value, types):
+                raise WrongOutputError(f"{shape.name} is a {shape.type_name}, not {type(value).__name__}")
+            return value
+
+        return check_scalar if encode is as_it_is else encode_scalar
+
+
+_ONLY_TEXTS = frozenset({str})
 
 
 def refuse(what: str, node: Any) -> NoReturn:
