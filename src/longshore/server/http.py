@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class _Joined:
-    """A transport that sends what is written in one turn of the event loop together."""
+    """A transport that sends a head with what follows it in the same turn of the event loop."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -21,9 +21,12 @@ class _Joined:
         self._held: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        if not self._held:
+        if self._held:
+            self._held.append(data)
+            self._flush()
+        else:
+            self._held.append(data)
             self._loop.call_soon(self._flush)
-        self._held.append(data)
 
     def close(self) -> None:
         self._flush()
@@ -32,7 +35,7 @@ class _Joined:
     def _flush(self) -> None:
         if self._held:
             held, self._held = self._held, []
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
+            self._transport.write(b"".join(held))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
