@@ -189,6 +189,7 @@ class Runner:
                 self._failures[claim.deployment_id] += 1
                 log.error("tick_failed", deployment=claim.deployment_id, exc_info=error)
                 self._give_back(claim, after=_PAUSE_AFTER_ERROR * 2 ** self._failures[claim.deployment_id])
+        self._world.store.wakeup.nudge_engine()
 
     def _give_back(self, claim: Claim, *, after: float) -> None:
         """Have a deployment looked at again after so many seconds. Where even that fails, its lease runs out."""

@@ -74,6 +74,8 @@ def tick_by_rows(world: World, claims: Sequence[Claim], now: float) -> dict[Clai
         for claim, one in seen
         if one is not None and one.plan is not None
     }
+    if not steps:
+        return dict.fromkeys(over)
     outcomes = world.store.write_each([lambda tx: deployment_groups.foresee_claimed(tx, steps), *steps.values()])
     return dict.fromkeys(over) | dict(zip(steps, outcomes[1:], strict=True))
 

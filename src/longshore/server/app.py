@@ -85,7 +85,7 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
     now = time.time()
     if settings.database_url is None:
         # Nobody else is here: whoever held a lease is dead.
-        store.write(drop_leases)
+        store.write(lambda tx: drop_leases(tx, now))
         store.write(leases.drop_all)
     root = store.write(lambda tx: credentials.root_key(tx, settings.account_id, now))
     signer = store.write(lambda tx: envelope.signer(tx, now))

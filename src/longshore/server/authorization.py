@@ -110,6 +110,7 @@ def _require(tx: Transaction, key: Key, call: Call, asked: Mapping[str, Any]) ->
     # The input's constraints are not checked yet, and everybody waits while this looks at one name after the other.
     if any(isinstance(value, list) and len(value) > _MOST_NAMED for value in asked.values()):
         raise AwsError("ValidationException", f"No list may have more than {_MOST_NAMED} members.")
+    asked = {member: _findable(value) for member, value in asked.items()}
     rows = _Rows(tx, Scope(call.caller.account, call.caller.region))
     name = key.principal_arn.rpartition("/")[2] if key.kind is PrincipalKind.USER else ""
     question = Asked(asked, call.caller.account, call.caller.region, key.principal_arn, name, rows)
@@ -122,6 +123,13 @@ def _require(tx: Transaction, key: Key, call: Call, asked: Mapping[str, Any]) ->
             reasons = [why_not(key, action, arn, keys) for action in need.actions]
             if None not in reasons:
                 raise _denied(not_authorized(key, need.actions[0], resource.shown, reasons[0] or ""))
+
+
+def _findable(value: Any) -> Any:
+    """The same without NUL, which no name has and not every database can be asked for."""
+    if isinstance(value, list):
+        return [_findable(one) for one in value]
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def object_permissions(store: Store, usage: Usage, *, now: Callable[[], float]) -> WhyNot:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with one write for a whole answer.
+"""uvicorn's HTTP protocol, with one write for the head of an answer and what follows it.
 
 uvicorn writes an answer's head and body apart. Sent as two segments, an agent that delays its acknowledgements waits
 some 44 ms for the second (agent.md 1.1.11), and every answer costs one system call more.

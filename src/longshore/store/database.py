@@ -164,8 +164,12 @@ def _run_on(loop: asyncio.AbstractEventLoop | None, do: Callable[[], None]) -> N
     def run() -> None:
         if not done.set_running_or_notify_cancel():
             return
-        do()
-        done.set_result(None)
+        try:
+            do()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
 
     assert loop is not None
     loop.call_soon_threadsafe(run)

@@ -100,7 +100,6 @@ class LeaseLostError(Exception):
 
 _FIELDS = tuple(Deployment.__dataclass_fields__)
 _JSON = ("revision", "previous_revision", "document", "parameters", "rollback_info", "bundle", "replaced_groups")
-# Core would build each of these anew, and every call of the API and every tick pays for some of them.
 #: How many `columns` are.
 COLUMNS = len(_FIELDS)
 
@@ -110,8 +109,8 @@ def columns(table: str) -> str:
     return ", ".join(f"{table}.{name}" for name in _FIELDS)
 
 
-_SELECT = f"SELECT {', '.join(_FIELDS)} FROM deployments"  # noqa: S608  # fixed names
-_ONE = f"{_SELECT} WHERE id = ?"
+# Core would build each of these anew, and every call of the API and every tick pays for some of them.
+_ONE = f"SELECT {', '.join(_FIELDS)} FROM deployments WHERE id = ?"  # noqa: S608  # fixed names
 _INSERT = f"INSERT INTO deployments ({', '.join(_FIELDS)}, wake_at) VALUES ({'?, ' * len(_FIELDS)}?)"  # noqa: S608  # fixed names
 
 
@@ -172,17 +171,11 @@ def get(tx: Transaction, deployment_id: str) -> Deployment | None:
     return None if row is None else of_row(row)
 
 
-def get_all(tx: Transaction, deployment_ids: Iterable[str]) -> dict[str, Deployment]:
-    """Those of these that are there, whoever's they are, by id in the order asked."""
-    asked = [tx.hot(_ONE, (deployment_id,)) for deployment_id in deployment_ids]
-    rows = [row for one in asked if (row := one.fetchone()) is not None]
-    return {found.id: found for found in map(of_row, rows)}
-
-
-def find_all(tx: Transaction, scope: Scope, deployment_ids: Sequence[str]) -> list[Deployment]:
+def find_all(tx: Transaction, scope: Scope, deployment_ids: Iterable[str]) -> list[Deployment]:
     """These deployments in the order asked; those not in this account and region are left out."""
-    found = get_all(tx, deployment_ids)
-    return [found[one] for one in deployment_ids if one in found and found[one].scope == scope]
+    asked = [tx.hot(_ONE, (deployment_id,)) for deployment_id in deployment_ids]
+    found = [of_row(row) for one in asked if (row := one.fetchone()) is not None]
+    return [one for one in found if one.scope == scope]
 
 
 def page(
@@ -355,16 +348,17 @@ def claiming_due(tx: Transaction, *, owner: str, now: float, lease: float, limit
     return lambda: [Claim(deployment_id=row[0], fence=row[1], lease_until=now + lease) for row in asked.fetchall()]
 
 
-def drop_leases(tx: Transaction) -> None:
+def drop_leases(tx: Transaction, now: float) -> None:
     """Make due what a dead process was ticking. The caller knows that nobody else uses this database."""
     tx.hot(
-        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL"
-        " WHERE lease_until IS NOT NULL AND wake_at IS NOT NULL"
+        "UPDATE deployments SET lease_owner = NULL, lease_until = NULL, wake_at = ?"
+        " WHERE lease_until IS NOT NULL AND wake_at IS NOT NULL",
+        (now,),
     )
 
 
 def hand_back(tx: Transaction, owner: str) -> list[str]:
-    """Make due at once what `owner` has claimed and will not finish; returns its ids.
+    """Give back what `owner` has claimed and will not finish, due as it is; returns its ids.
 
     The fence moves on: a tick of it that is still at work may write nothing any more.
     """
@@ -402,16 +396,19 @@ def check_claim(tx: Transaction, claim: Claim) -> None:
         raise LeaseLostError(claim.deployment_id)
 
 
-def release(tx: Transaction, claim: Claim, *, wake_at: float) -> float:
+def release(tx: Transaction, claim: Claim, *, wake_at: float) -> float | None:
     """Give the deployment back until `wake_at`, or sooner if somebody asked for a look during the tick.
 
-    Returns until when.
+    Returns until when; None where it has ended.
     """
     row = tx.hot(
         "UPDATE deployments SET lease_owner = NULL, lease_until = NULL,"
-        " wake_at = CASE WHEN asked_at < ? THEN asked_at ELSE ? END WHERE id = ? RETURNING wake_at",
+        " wake_at = CASE WHEN asked_at < ? THEN asked_at ELSE ? END"
+        " WHERE id = ? AND wake_at IS NOT NULL RETURNING wake_at",
         (wake_at, wake_at, claim.deployment_id),
     ).fetchone()
+    if row is None:
+        return None
     if row[0] < wake_at:
         tx.tell(wakeup.deployment(claim.deployment_id))
     return float(row[0])

@@ -159,13 +159,17 @@ class _Wire:
         return self._pipeline.rows(result)
 
     async def ask(self, asked: Sequence[Outcome]) -> None:
-        """Have these answered on one view. Raises NotAtOnceError when one of them fails."""
+        """Have these answered on one view. Raises NotAtOnceError when one of them fails, psycopg.DataError and the like
+        when one cannot be sent."""
+        self._pipeline.adapt(asked)
         answered: asyncio.Future[None] = self._loop.create_future()
         try:
             self._waiting.append(_Asked(answered, deque(self._pipeline.send(asked)), self._loop.time()))
             self._flush()
         except psycopg.Error as error:
             self._lose(error)
+        if self._is_over and not answered.done():
+            raise NotAtOnceError
         if self._watch is None:
             self._watch_over()
         await answered

@@ -95,7 +95,7 @@ class Pipeline:
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Outcome:
         """Have one statement with `?` marks carried out after those before it, by the time its outcome is read."""
         outcome = Outcome(self, sql, parameters)
-        outcome.values = self._adapted(parameters)  # what cannot be sent is told here, to whom it concerns
+        self.adapt([outcome])  # what cannot be sent is told here, to whom it concerns
         self._waiting.append(outcome)
         return outcome
 
@@ -132,8 +132,15 @@ class Pipeline:
         if error is not None:
             raise error
 
+    def adapt(self, waiting: Iterable[Outcome]) -> None:
+        """Make the values of these ready to be sent. Raises psycopg.DataError and the like for what cannot be."""
+        for outcome in waiting:
+            if outcome.values is None:
+                outcome.values = self._adapted(outcome.parameters)
+
     def send(self, waiting: Iterable[Outcome]) -> list[tuple[Outcome, bool]]:
-        """Send these as one; returns whose each reply will be, and whether it is of its preparation only."""
+        """Send these, which are adapted, as one; returns whose each reply will be, and whether it is of its preparation
+        only."""
         expected = [reply for outcome in waiting for reply in self._send(outcome)]
         self.libpq.pipeline_sync()
         return expected
@@ -155,8 +162,6 @@ class Pipeline:
 
     def _send(self, outcome: Outcome) -> Iterator[tuple[Outcome, bool]]:
         sql, values = outcome.sql, outcome.values
-        if values is None:
-            values = self._adapted(outcome.parameters)
         name = self._prepared.get(sql)
         if name is None and len(self._prepared) < _MOST_PREPARED:
             name = b"%s %d" % (sql.split(maxsplit=1)[0].encode(), next(self._numbers))
@@ -176,6 +181,7 @@ class Pipeline:
         libpq = self.libpq
         while libpq.is_busy():
             if not self._readable.poll(_SILENCE * 1000):
+                libpq.finish()  # an answer that comes late would be taken for another's
                 raise psycopg.OperationalError(f"PostgreSQL has not answered for {_SILENCE:.0f} seconds")
             libpq.consume_input()
         return libpq.get_result()

@@ -34,6 +34,8 @@ _SESSION = {
     # prepared while a table was small would go on to read and sort all of it.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    # Else what can only be read as a whole, be it five rows, costs so much by that measure that it is compiled first.
+    "jit": "off",
 }
 #: A connection that cannot be made, or over which nothing comes any more, is given up after seconds, not hours.
 _CONNECTING: dict[str, Any] = {

@@ -349,7 +349,7 @@ deployments = Table(
     Column("wake_at", Float),
     Column("lease_owner", String(64)),
     Column("lease_until", Float),
-    #: When somebody asked for another look while that one went on.
+    #: When somebody asked for a look; none has begun since.
     Column("asked_at", Float),
     Column("fence", Integer, nullable=False, server_default=text("0")),
     Index(None, "account", "region", "create_time", "id"),

@@ -442,6 +442,21 @@ def test_nobody_keeps_the_server_busy_with_names_that_it_must_compare(there: Wor
         assert caller.tries("codedeploy", operation, given)[0] == code, operation
 
 
+def test_a_nul_in_a_name_is_told_as_any_other_wrong_character(there: World) -> None:
+    """Permissions are looked up first, by a name that no database can be asked for."""
+    caller = there.user("nul")
+    calls: list[tuple[str, dict[str, Any], str]] = [
+        ("GetDeployment", {"deploymentId": "d-\0"}, "InvalidDeploymentIdException"),
+        ("BatchGetDeployments", {"deploymentIds": ["d-\0"]}, "InvalidDeploymentIdException"),
+        ("GetApplication", {"applicationName": "a\0"}, "InvalidApplicationNameException"),
+    ]
+    for operation, given, _ in calls:
+        assert caller.tries("codedeploy", operation, given)[0] == "AccessDeniedException", operation
+    there.iam.put_user_policy(UserName="nul", PolicyName="own", PolicyDocument=policy(allow("codedeploy:*", "*")))
+    for operation, given, code in calls:
+        assert caller.tries("codedeploy", operation, given)[0] == code, operation
+
+
 # Hosts.
 
 

@@ -174,3 +174,18 @@ def test_more_is_asked_than_goes_over_the_wire_at_once(glancer: Glancer) -> None
         assert set(await asyncio.gather(*map(glancer.look, works))) == {len(long)}
 
     run(test)
+
+
+def test_what_cannot_be_sent_is_told_to_who_asked_and_hinders_nobody(glancer: Glancer) -> None:
+    def with_nul(tx: Transaction) -> Any:
+        tx.hot("SELECT 1")
+        return tx.hot("SELECT length(?)", ("a\0b",)).fetchone()
+
+    async def test() -> None:
+        await connected(glancer)
+        outcomes = await asyncio.gather(*map(glancer.look, (double(1), with_nul, double(2))), return_exceptions=True)
+        assert isinstance(outcomes.pop(1), psycopg.DataError)
+        assert outcomes == [2, 4]
+        assert await glancer.look(double(3)) == 6
+
+    run(test)
