@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -19,6 +19,35 @@ _BUSY_TIMEOUT_MS = 10_000
 
 #: How long between looks whether a new database may be given its write-ahead log, seconds.
 _PAUSE = 0.02
+
+
+class _Outcome:
+    """What came of a statement, all of it.
+
+    One that is half read would hold its view of the file beyond its transaction, and the next could not begin to write.
+    """
+
+    __slots__ = ("_rows", "rowcount")
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._rows = iter(cursor.fetchall())
+        self.rowcount = cursor.rowcount
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return list(self._rows)
+
+
+class _Statements:
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self._driver = driver
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> _Outcome:
+        return _Outcome(self._driver.execute(sql, parameters))
 
 
 class SQLite:
@@ -64,8 +93,9 @@ class SQLite:
 
         return engine
 
-    def cursor(self, connection: Connection) -> Any:
-        return connection.connection.driver_connection  # its `execute` gives each statement a cursor of its own
+    def cursor(self, connection: Connection) -> _Statements:
+        driver: Any = connection.connection.driver_connection
+        return _Statements(driver)
 
     def settle(self, cursor: Any) -> None:
         """Every statement is carried out at once."""

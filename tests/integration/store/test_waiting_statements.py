@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.engine import URL
 
 from longshore.store import tables
 from longshore.store.database import Store, Transaction
 from longshore.store.pipeline import Pipeline
+from longshore.store.wakeup import Wakeup
 from tests.postgresql import Cluster
 
 SECRETS = tables.server_secrets
@@ -92,6 +94,25 @@ def test_a_look_that_fails_unasked_is_told(store: Store) -> None:
         store.read(lambda tx: tx.hot("SELECT 1 FROM nowhere") and None)
     with pytest.raises(Exception, match="nowhere"):
         asyncio.run(store.fetch(lambda tx: tx.hot("SELECT 1 FROM nowhere") and None, quick=True))
+
+
+def test_a_question_that_nobody_reads_the_answer_of_holds_nothing_up(store: Store, database: URL) -> None:
+    """It may live on in the traceback of whoever asked."""
+
+    def asks(tx: Transaction) -> None:
+        tx.known["asked"] = tx.hot("SELECT name FROM server_secrets")
+        raise ValueError("no")
+
+    store.write_each([lambda tx, n=n: put(tx, f"{n}") for n in range(3)])
+    failures = [*store.write_each([asks, asks])]
+    with pytest.raises(ValueError, match="no") as alone:
+        store.write(asks)
+    other = Store(database, Wakeup())
+    other.write(lambda tx: put(tx, "other"))
+    store.write(lambda tx: put(tx, "after"))
+    other.close()
+    assert names(store) == {"0", "1", "2", "other", "after"}
+    assert [str(failure) for failure in (*failures, alone.value)] == ["no"] * 3
 
 
 def test_statements_of_core_keep_their_place_among_the_others(store: Store) -> None:
