@@ -210,13 +210,7 @@ def _longshore(stack: contextlib.ExitStack, directory: Path, *options: str) -> P
     limits = ("--limit", "active-deployments=1000000")
     server = stack.enter_context(setting.server(directory, *limits, *options, embedded=not options))
     address = urlsplit(server.url)
-    signer = Signer(
-        host=address.netloc,
-        region=server.region,
-        service="codedeploy",
-        key_id=server.access_key_id,
-        secret=server.secret_access_key,
-    )
+    signer = Signer.of_owner(server, "codedeploy")
     return _peer(
         Peer(
             host=str(address.hostname),

@@ -115,13 +115,7 @@ def _longshore(stack: contextlib.ExitStack, directory: Path, url: URL | None = N
     options = () if url is None else ("--database-url", url.render_as_string(hide_password=False))
     server = stack.enter_context(setting.server(directory, *options, embedded=url is None))
     address = urlsplit(server.url)
-    signer = Signer(
-        host=address.netloc,
-        region=REGION,
-        service="codedeploy",
-        key_id=server.access_key_id,
-        secret=server.secret_access_key,
-    )
+    signer = Signer.of_owner(server, "codedeploy")
     return Contender(host=str(address.hostname), port=int(address.port or 0), signer=signer, plans=plans)
 
 

@@ -17,9 +17,10 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from bench.bundles import HOOKS
-from bench.setting import BenchError
+from bench.setting import BenchError, Server
 
 COMMANDS = ("codedeploy-commands", "CodeDeployCommandService_v20141006")
 #: What has something to run; the others are acknowledged as no-ops.
@@ -56,6 +57,17 @@ class Signer:
         self._second = 0
         self._moment = ""
         self._day = ""
+
+    @classmethod
+    def of_owner(cls, server: Server, service: str) -> Signer:
+        """By the account owner's key."""
+        return cls(
+            host=urlsplit(server.url).netloc,
+            region=server.region,
+            service=service,
+            key_id=server.access_key_id,
+            secret=server.secret_access_key,
+        )
 
     def request(self, target: str, body: bytes) -> bytes:
         """A whole signed request."""
