@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 @writes("CreateDeployment")
 def create_deployment(call: Call, asked: dict[str, Any]) -> Any:
     """Record the wish to deploy, with environment variables for the hooks."""
-    given = asked.pop("parameters", ())
+    wish = {member: value for member, value in asked.items() if member != "parameters"}
     try:
-        parameters = checked((one["name"], one["value"]) for one in given)
+        parameters = checked((one["name"], one["value"]) for one in asked.get("parameters", ()))
     except BadParameterError as problem:
         raise AwsError("InvalidInputException", f"parameters: {problem}.") from None
-    return create(call, cast("t.CreateDeploymentInputTypeDef", asked), parameters)
+    return create(call, cast("t.CreateDeploymentInputTypeDef", wish), parameters)
 
 
 @reads("GetDeploymentParameters")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.engine import URL
 
-from longshore.api import deployments
+from longshore.api import deployment_parameters, deployments
 from longshore.store import deployments as deployment_rows
 from longshore.store import tables
 from longshore.store.database import Store, Transaction
@@ -71,4 +73,27 @@ def test_deployments_that_share_a_commit_count_each_other(database: URL) -> None
     outcomes = rollout.store.write_each([lambda tx, name=name: one_more(tx, name) for name in ("A", "B", "FAILS", "C")])
     assert [outcomes[at] for at in (0, 1, 3)] == [1, 2, 3]
     assert rollout.store.read(lambda tx: deployment_rows.counting_active(tx, SCOPE)()) == 4
+    rollout.close()
+
+
+def test_who_shares_a_commit_with_a_change_that_fails_gets_all_that_it_asked_for(database: URL) -> None:
+    """It is found out late on PostgreSQL, and those behind it are done again."""
+    rollout = Rollout(database, hosts=0, minimum="CodeDeployDefault.AllAtOnce")
+
+    class Crowded(Store):
+        def write(self, work: Callable[[Transaction], Any]) -> Any:
+            _, outcome = self.write_each([fails_late, work])
+            return outcome
+
+    def fails_late(tx: Transaction) -> None:
+        for _ in range(2):
+            tx.hot("INSERT INTO server_secrets (name, value) VALUES ('taken', 'x')")
+
+    rollout.close()
+    rollout.store = Crowded(database, Wakeup())
+    group = {"applicationName": "shop", "deploymentGroupName": "prod", "revision": REVISION}
+    colour = {"name": "COLOUR", "value": "green"}
+    made = rollout.call(deployment_parameters.create_deployment, **group, parameters=[colour])
+    told = rollout.call(deployment_parameters.get_deployment_parameters, deploymentId=made["deploymentId"])
+    assert told["parameters"] == [colour]
     rollout.close()
