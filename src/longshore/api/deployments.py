@@ -19,11 +19,12 @@ from longshore.domain import revision
 from longshore.domain.balancing import balancers_of, out_of
 from longshore.domain.blue_green import Phase, options_of
 from longshore.domain.deployment import DeploymentMode, DeploymentStatus, TargetStatus
-from longshore.domain.ids import new_deployment_id
+from longshore.domain.ids import Scope, new_deployment_id
 from longshore.domain.rollback import as_stopped
 from longshore.domain.target import stays_out
-from longshore.store import deployment_groups, deployments, revisions, targets
+from longshore.store import applications, deployment_groups, deployments, revisions, targets
 from longshore.store.applications import Application
+from longshore.store.database import Transaction
 from longshore.store.deployment_groups import DeploymentGroup
 from longshore.store.deployments import Deployment
 from longshore.wire.service import AwsError
@@ -41,7 +42,11 @@ _KEPT = (
 )
 
 
-@writes("CreateDeployment", quick=True)
+def _foresee(tx: Transaction, scope: Scope, asked: t.CreateDeploymentInputTypeDef) -> None:
+    applications.foresee_with_group(tx, scope, asked["applicationName"], asked["deploymentGroupName"])
+
+
+@writes("CreateDeployment", quick=True, foresee=_foresee)
 def create_deployment(call: Call, asked: t.CreateDeploymentInputTypeDef) -> Any:
     return create(call, asked, {})
 

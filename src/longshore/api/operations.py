@@ -58,6 +58,7 @@ class _Operation:
     name: str
     writes: bool
     quick: bool
+    foresee: Callable[[Transaction, Scope, Any], None] | None = None
 
 
 def reads(name: str, *, quick: bool = False) -> Callable[[Body], Body]:
@@ -65,12 +66,14 @@ def reads(name: str, *, quick: bool = False) -> Callable[[Body], Body]:
     return _marked(_Operation(name, writes=False, quick=quick))
 
 
-def writes(name: str, *, quick: bool = False) -> Callable[[Body], Body]:
-    """Mark the function that answers this operation and may change rows; `quick` as `Store.submit` has it.
+def writes(
+    name: str, *, quick: bool = False, foresee: Callable[[Transaction, Scope, Any], None] | None = None
+) -> Callable[[Body], Body]:
+    """Mark the function that answers this operation and may change rows; the options as `Store.submit` has them.
 
     It runs in the writer's transaction, and so does the record that the audit keeps of the call.
     """
-    return _marked(_Operation(name, writes=True, quick=quick))
+    return _marked(_Operation(name, writes=True, quick=quick, foresee=foresee))
 
 
 def _marked(operation: _Operation) -> Callable[[Body], Body]:
@@ -110,8 +113,6 @@ def _operations(modules: Iterable[ModuleType]) -> Iterator[tuple[_Operation, Bod
 
 
 def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, page_secret: bytes) -> Handler:
-    run = store.submit if operation.writes else store.fetch
-
     async def handle(call: WireCall, asked: dict[str, Any]) -> Mapping[str, Any] | None:
         scope = Scope(call.caller.account, call.caller.region)
 
@@ -134,7 +135,13 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
                 audit.append(tx, recording.success(call, asked, reply))
             return reply
 
-        reply: Mapping[str, Any] | None = await run(work, quick=operation.quick)
+        reply: Mapping[str, Any] | None
+        if not operation.writes:
+            reply = await store.fetch(work, quick=operation.quick)
+        elif (ask := operation.foresee) is None:
+            reply = await store.submit(work, quick=operation.quick)
+        else:
+            reply = await store.submit(work, quick=operation.quick, foresee=lambda tx: ask(tx, scope, asked))
         return reply
 
     return handle

@@ -51,10 +51,21 @@ def find_with_group(
     tx: Transaction, scope: Scope, name: str, group_name: str
 ) -> tuple[Application | None, DeploymentGroup | None]:
     """The application of this name, and its deployment group of that name."""
-    row = tx.hot(_WITH_GROUP, (group_name, scope.account, scope.region, name)).fetchone()
+    asked = tx.foreseen.pop((scope, name, group_name), None) or _asking_with_group(tx, scope, name, group_name)
+    row = asked.fetchone()
     if row is None:
         return None, None
     return _found(scope, row), deployment_groups.of_row(row[len(_FIELDS) :])
+
+
+def foresee_with_group(tx: Transaction, scope: Scope, name: str, group_name: str) -> None:
+    """Have asked what the next `find_with_group` of these names wants to know."""
+    if (names := (scope, name, group_name)) not in tx.foreseen:
+        tx.foreseen[names] = _asking_with_group(tx, *names)
+
+
+def _asking_with_group(tx: Transaction, scope: Scope, name: str, group_name: str) -> Any:
+    return tx.hot(_WITH_GROUP, (group_name, scope.account, scope.region, name))
 
 
 def _found(scope: Scope, row: Sequence[Any]) -> Application:

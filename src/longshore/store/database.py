@@ -32,7 +32,7 @@ from longshore.store.dialect import Dialect, explained
 from longshore.store.errors import DatabaseUrlError, NewerSchemaError, StoreClosedError, StoreUnavailableError
 from longshore.store.sqlite import SQLite
 from longshore.store.transaction import Transaction as Transaction
-from longshore.store.waiting import Marks, Waiting, by_loop, deliver
+from longshore.store.waiting import Foresee, Marks, Waiting, by_loop, deliver
 from longshore.store.wakeup import Topic, Wakeup
 
 log = structlog.get_logger()
@@ -187,7 +187,7 @@ class Store:
 
     `read` and `write` block and are for threads; `submit`, `fetch` and `peek` are for the event loop. What is given to
     them is a function of a `Transaction`; it must not wait for anything else, and may be run twice, a write only if it
-    was told nothing the first time.
+    was told nothing the first time, or only what it had foreseen.
 
     All of them raise StoreUnavailableError while the database is out of reach, and find it again by themselves.
     """
@@ -228,9 +228,16 @@ class Store:
             self._writer.put(*waiting)
         return [_outcome(one.future) for one in waiting]
 
-    async def submit(self, work: Callable[[Transaction], T], *, quick: bool = False) -> T:
-        """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may."""
-        waiting = Waiting(work, asyncio.get_running_loop(), quick=quick and not self._dialect.is_remote)
+    async def submit(
+        self, work: Callable[[Transaction], T], *, quick: bool = False, foresee: Foresee | None = None
+    ) -> T:
+        """`write`, for the event loop; with `quick`, for work of a few statements, run by the loop itself if it may.
+
+        `foresee` is for work that asks what it has foreseen before it changes anything, and leaves true what others of
+        its kind have.
+        """
+        is_quick = quick and not self._dialect.is_remote
+        waiting = Waiting(work, asyncio.get_running_loop(), quick=is_quick, foresee=foresee)
         self._writer.put(waiting)
         return cast("T", await waiting.outcome(_WRITE_TIMEOUT))
 

@@ -1,11 +1,12 @@
-"""Statements that go to PostgreSQL together: each waits until somebody wants to know what came of one.
+"""Statements that go to PostgreSQL together: each waits until somebody wants to know what came of one, or many wait.
 
-A change that nobody asks about travels with the next question or with the commit, so that a transaction takes as few
-round trips as it has questions. They go straight to libpq: the driver's own cursor takes 20 µs of Python for each.
+A change that nobody asks about travels with the next question or with the commit, so that a transaction waits for as
+few round trips as it has questions. They go straight to libpq: the driver's own cursor takes 20 µs of Python for each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import select
@@ -23,6 +24,10 @@ from psycopg.waiting import wait
 _MOST_PREPARED = 500
 #: Without a word for so long the server is given up, seconds: statements are bounded below.
 _SILENCE = 60.0
+#: So many are sent although nobody has asked what comes of one.
+_AHEAD = 12
+#: How often the driver looks up while it waits until more can be sent, seconds; it would do nothing else by default.
+_LOOK = 0.1
 _GOOD = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
@@ -86,6 +91,8 @@ class Pipeline:
         self.libpq = driver.pgconn
         self._adapter = Transformer(driver)
         self._waiting: list[Outcome] = []
+        #: What has been sent and not been asked about: whose each reply will be, message by message.
+        self._sent: list[list[tuple[Outcome, bool]]] = []
         #: Names by text.
         self._prepared: dict[str, bytes] = {}
         self._numbers = itertools.count(1)
@@ -97,6 +104,8 @@ class Pipeline:
         outcome = Outcome(self, sql, parameters)
         self.adapt([outcome])  # what cannot be sent is told here, to whom it concerns
         self._waiting.append(outcome)
+        if len(self._waiting) == _AHEAD:
+            self._send_ahead()
         return outcome
 
     @property
@@ -105,32 +114,50 @@ class Pipeline:
         return not self._waiting and self.libpq.transaction_status == TransactionStatus.IDLE
 
     def drop(self) -> None:
-        """Forget what waits: its transaction is over."""
+        """Forget what waits, and what came of what was sent: its transaction is over."""
         self._waiting.clear()
+        with contextlib.suppress(psycopg.Error):
+            self.settle()
 
     def settle(self) -> None:
-        """Have all that waits carried out. Raises the error of the first statement that fails; none follows it."""
-        if not self._waiting:
+        """Have all that waits carried out. Raises the error of the first statement that fails; of its transaction, none
+        follows it."""
+        if self._waiting:
+            self._send_ahead()
+        if not self._sent:
             return
-        waiting, self._waiting = self._waiting, []
-        libpq = self.libpq
-        libpq.enter_pipeline_mode()
-        expected = self.send(waiting)
-        if libpq.flush():
-            wait(send(libpq), libpq.socket)  # more than goes at once
+        sent, self._sent = self._sent, []
         error: psycopg.Error | None = None
-        for outcome, is_of_preparing in expected:
-            result = self._receive()
-            if result is None:
-                raise error or psycopg.OperationalError("the connection is lost")
-            self._receive()  # the end of this statement's results
-            found = self.take(result, outcome, is_of_preparing)
-            error = error or found
-        self._receive()  # the synchronisation
-        if libpq.status == ConnStatus.OK:
-            libpq.exit_pipeline_mode()
+        for expected in sent:
+            for outcome, is_of_preparing in expected:
+                result = self._receive()
+                if result is None:
+                    raise error or psycopg.OperationalError("the connection is lost")
+                self._receive()  # the end of this statement's results
+                found = self.take(result, outcome, is_of_preparing)
+                error = error or found
+            self._receive()  # the synchronisation
+        if self.libpq.status == ConnStatus.OK:
+            self.libpq.exit_pipeline_mode()
         if error is not None:
             raise error
+
+    def _send_ahead(self) -> None:
+        """Send what waits, and wait for no reply: PostgreSQL is at work on it while we go on.
+
+        Each message ends in a synchronisation: while a session waits for the rest of a message no timeout applies, and
+        a server that was frozen there would keep the writers' lock.
+        """
+        waiting, self._waiting = self._waiting, []
+        try:
+            if not self._sent:
+                self.libpq.enter_pipeline_mode()
+            self._sent.append(self.send(waiting))
+            if self.libpq.flush():
+                wait(send(self.libpq), self.libpq.socket, _LOOK)  # more than goes at once
+        except Exception:
+            self.libpq.finish()  # nobody knows what was sent: replies would be taken for others'
+            raise
 
     def adapt(self, waiting: Iterable[Outcome]) -> None:
         """Make the values of these ready to be sent. Raises psycopg.DataError and the like for what cannot be."""

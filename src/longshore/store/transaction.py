@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Transaction:
     """One unit of work: all of it is committed, or none."""
 
-    __slots__ = ("_cursor", "_dialect", "connection", "hints", "known", "last")
+    __slots__ = ("_cursor", "_dialect", "connection", "foreseen", "hints", "known", "last")
 
     def __init__(self, connection: Connection, dialect: Dialect) -> None:
         #: For SQLAlchemy Core.
@@ -27,6 +27,9 @@ class Transaction:
         self.last: list[tuple[Callable[[Transaction, list[Any]], None], Any]] = []
         #: What was found out and need not be again: whoever keeps something here keeps it true.
         self.known: dict[Any, Any] = {}
+        #: What was asked ahead for the works that come first (`waiting.Foresee`), each to be taken once. It holds only
+        #: while none but those have run.
+        self.foreseen: dict[Any, Any] = {}
         self._dialect = dialect
         self._cursor: Any = None
 

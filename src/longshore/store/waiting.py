@@ -11,24 +11,29 @@ from typing import Any, NamedTuple
 
 from longshore.store.transaction import Transaction
 
+#: Asks what a work will want to know first, and keeps the question in `Transaction.foreseen`.
+Foresee = Callable[[Transaction], None]
+
 
 class Marks:
     """Savepoints, one for each work of a transaction of several: what fails is undone, and nothing else is.
 
     Nobody waits for what a work changes: it is carried out with what a later one asks. So it may be then that a work
-    proves to have failed. It is the last whose savepoint was set, and those behind it, which were told nothing yet, are
-    done again.
+    proves to have failed. It is the last whose savepoint was set, and those behind it, which were told no more than
+    what they had foreseen, are done again.
     """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._is_set = False
+        self._to_foresee: list[Foresee] = []
         #: Works that are not known to have failed, in their order.
         self._done: list[_Marked] = []
 
     def run(self, works: Iterable[Waiting]) -> None:
-        """Do these, each after the last."""
-        left = deque(works)
+        """Do these, each after the last, and first those that foresee: what they want to know is asked at once."""
+        left = deque(sorted(works, key=lambda waiting: waiting.foresee is None))
+        self._to_foresee = [waiting.foresee for waiting in left if waiting.foresee is not None]
         while left:
             try:
                 self._run(left.popleft())
@@ -51,6 +56,10 @@ class Marks:
         mark = transaction.hot("SAVEPOINT one")
         self._done.append(_Marked(waiting, mark, len(transaction.hints), len(transaction.last)))
         self._is_set = True
+        if waiting.foresee is None:
+            transaction.foreseen.clear()
+        while self._to_foresee:
+            self._to_foresee.pop()(transaction)
         waiting.result = waiting.work(transaction)
 
     def _undo(self, error: Exception) -> list[Waiting]:
@@ -84,12 +93,18 @@ class _Marked(NamedTuple):
 class Waiting:
     """A queued piece of work, and where its outcome goes."""
 
-    __slots__ = ("error", "future", "loop", "quick", "result", "work")
+    __slots__ = ("error", "foresee", "future", "loop", "quick", "result", "work")
 
     def __init__(
-        self, work: Callable[[Transaction], Any], loop: asyncio.AbstractEventLoop | None, *, quick: bool = False
+        self,
+        work: Callable[[Transaction], Any],
+        loop: asyncio.AbstractEventLoop | None,
+        *,
+        quick: bool = False,
+        foresee: Foresee | None = None,
     ) -> None:
         self.work = work
+        self.foresee = foresee
         self.loop = loop
         self.quick = quick
         self.future: Any = Future() if loop is None else loop.create_future()

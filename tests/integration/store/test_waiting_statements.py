@@ -40,10 +40,20 @@ def taken_twice(tx: Transaction) -> None:
     put(tx, "taken")
 
 
+def taken_early(tx: Transaction) -> None:
+    """Goes on for long after a change that fails, and asks of nothing."""
+    taken_twice(tx)
+    for n in range(40):
+        put(tx, f"late-{n}")
+
+
 def gives_up(tx: Transaction) -> None:
     """Fails by itself, with a change begun that fails as well."""
-    taken_twice(tx)
+    taken_early(tx)
     raise ValueError("no")
+
+
+FAILING = pytest.mark.parametrize("failing", [taken_twice, taken_early, gives_up])
 
 
 def test_what_nobody_asks_about_is_done_by_the_commit(store: Store) -> None:
@@ -51,7 +61,7 @@ def test_what_nobody_asks_about_is_done_by_the_commit(store: Store) -> None:
     assert names(store) == {"one"}
 
 
-@pytest.mark.parametrize("failing", [taken_twice, gives_up])
+@FAILING
 def test_a_change_that_fails_unasked_fails_its_own_work_and_no_other(
     store: Store, failing: Callable[[Transaction], None]
 ) -> None:
@@ -78,7 +88,7 @@ def test_who_asks_behind_a_change_that_fails_is_told_as_if_it_had_never_been(sto
     assert names(store) == {"taken", "0", "1", "unasked", "2"}
 
 
-@pytest.mark.parametrize("failing", [taken_twice, gives_up])
+@FAILING
 def test_alone_it_is_told_as_well_and_the_next_is_none_the_worse(
     store: Store, failing: Callable[[Transaction], None]
 ) -> None:
@@ -94,6 +104,21 @@ def test_a_look_that_fails_unasked_is_told(store: Store) -> None:
         store.read(lambda tx: tx.hot("SELECT 1 FROM nowhere") and None)
     with pytest.raises(Exception, match="nowhere"):
         asyncio.run(store.fetch(lambda tx: tx.hot("SELECT 1 FROM nowhere") and None, quick=True))
+
+
+def test_a_look_that_gives_up_leaves_the_next_alone(store: Store) -> None:
+    """Whatever it has asked, and not waited for."""
+
+    def gives_up_looking(tx: Transaction) -> None:
+        for _ in range(40):
+            tx.hot("SELECT name FROM server_secrets")
+        raise ValueError("no")
+
+    store.write(lambda tx: put(tx, "one"))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no"):
+            store.read(gives_up_looking)
+        assert names(store) == {"one"}
 
 
 def test_a_question_that_nobody_reads_the_answer_of_holds_nothing_up(store: Store, database: URL) -> None:
@@ -172,6 +197,30 @@ def test_more_waits_and_more_is_answered_than_goes_over_the_wire_at_once(pipelin
         pipeline.execute("INSERT INTO numbers VALUES (?, ?)", (n, filling))
     found = [pipeline.execute("SELECT n, filling FROM numbers WHERE n = ?", (n,)) for n in range(1000)]
     assert [outcome.fetchall() for outcome in found] == [[(n, filling)] for n in range(1000)]
+
+
+def test_who_is_frozen_in_the_midst_of_a_transaction_loses_its_locks(pipeline: Pipeline, cluster: Cluster) -> None:
+    """Statements go out before anybody asks what came of them."""
+    pipeline.execute("SET idle_in_transaction_session_timeout = 1000")
+    with psycopg.connect(cluster.address(), autocommit=True) as other:
+        other.execute("SET lock_timeout = 20000")
+        pipeline.execute("BEGIN")
+        pipeline.execute("SELECT pg_advisory_xact_lock(7)").fetchone()
+        for _ in range(40):
+            pipeline.execute("SELECT 1")
+        other.execute("SELECT pg_advisory_lock(7)")
+    with pytest.raises(psycopg.OperationalError):
+        pipeline.settle()
+
+
+def test_a_message_that_cannot_be_sent_ends_the_connection(pipeline: Pipeline) -> None:
+    """Nobody knows what of it went out; what followed would be told the outcome of something else."""
+    pipeline.execute("BEGIN")
+    pipeline.execute("SELECT 1", (1,) * 70_000)
+    with pytest.raises(psycopg.OperationalError, match="65535"):
+        pipeline.settle()
+    with pytest.raises(psycopg.OperationalError):
+        pipeline.execute("SELECT 1").fetchone()
 
 
 def test_any_number_of_texts_can_be_carried_out(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
