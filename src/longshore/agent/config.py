@@ -191,7 +191,7 @@ def _identity(take: Settings, environ: Mapping[str, str]) -> tuple[Identity, str
     if session:
         credentials_file = Path(take.needed("aws_credentials_file"))
         renewed = SessionCredentials(credentials_file)
-        return Identity(host_identifier=session, region=region, provider=renewed, keys_are_renewed=True), None
+        return Identity(host_identifier=session, region=region, provider=renewed), None
     assert user
     path = take.path
 

@@ -51,7 +51,7 @@ class WireError(AgentError):
         | {"RequestInTheFuture", "AuthFailure", "InvalidSignature"}
     )
 
-    #: Error codes for keys that are not, or no longer, to be used.
+    #: Error codes for keys that are not, or no longer, to be used. Others may stand in their file in a while.
     KEYS_REFUSED = frozenset(
         {"ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId"}
         | {"AccessDeniedException", "AccessDenied"}
@@ -67,8 +67,6 @@ class WireError(AgentError):
         self.said = ""
         #: Seconds the server asked to wait.
         self.retry_after = retry_after
-        #: Refused for its keys, which something outside renews: a session's, in its file.
-        self.awaits_keys = False
 
     @property
     def is_throttled(self) -> bool:
@@ -77,8 +75,9 @@ class WireError(AgentError):
 
     @property
     def is_transient(self) -> bool:
-        """The same call may succeed later, with nothing changed on this host."""
-        return self.status == 0 or self.status >= 500 or self.status == 408 or self.is_throttled or self.awaits_keys
+        """The same call may succeed later, with nothing changed on this host but perhaps its keys."""
+        is_away = self.status == 0 or self.status >= 500 or self.status == 408
+        return is_away or self.is_throttled or self.code in self.KEYS_REFUSED
 
 
 class CommandError(AgentError):

@@ -112,5 +112,3 @@ class Identity:
     host_identifier: str
     region: str
     provider: Provider = field(repr=False)
-    #: Whether something outside renews the keys: those that are refused now may be others in a while.
-    keys_are_renewed: bool = False

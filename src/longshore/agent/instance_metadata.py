@@ -145,6 +145,5 @@ def identity(environ: Mapping[str, str], *, allow_v1: bool) -> tuple[Identity, s
         host_identifier=environ.get("AWS_HOST_IDENTIFIER") or arn,
         region=region,
         provider=InstanceRole(metadata),
-        keys_are_renewed=True,
     )
     return found, domain if region == document["region"] else None

@@ -102,7 +102,8 @@ class LiveLog:
                 self._put_back(lines, dropped)
                 failures += 1
                 self._is_stuck = True
-                self.is_refused = not error.is_transient
+                # Without the right to tell it the end of the log, in the report, has to do.
+                self.is_refused = not error.is_transient or error.code.startswith("AccessDenied")
                 if closing or self.is_refused:
                     return
                 pause = backoff.delay(failures, error)

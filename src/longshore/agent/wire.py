@@ -162,10 +162,7 @@ class Client:
             self.close()
         content = response.body
         if response.status != 200:
-            answered = _AnsweredError.of(response)
-            # What a session that ended keeps from being said can be said when its file was renewed.
-            answered.awaits_keys = answered.code in WireError.KEYS_REFUSED and self.identity.keys_are_renewed
-            raise answered
+            raise _AnsweredError.of(response)
         try:
             answer = json.loads(content) if content.strip() else {}
         except ValueError:

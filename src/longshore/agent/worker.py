@@ -242,7 +242,7 @@ class Worker:
                 wait = backoff.delay(failures, error if error.is_transient else None)
                 if time.monotonic() + wait > give_up_at:
                     # It stays in the journal: the agent's next start offers it again.
-                    self._log.error(f"command.report_given_up {command.name}: the control plane is away")
+                    self._log.error(f"command.report_given_up {command.name}: {error}")
                     return
                 time.sleep(wait)
         self._journal.forget(command.deployment_id)
