@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.test_probes import metrics
 from tests.acceptance.world import Host, Revision, wait_until
 from tests.chaos.notes import SCRIPTED, Notes, each_once
 from tests.chaos.replicas import Replicas, pass_on
@@ -149,6 +150,9 @@ def test_a_database_restarted_in_mid_deployment_is_come_back_to(
     wait_until("the second host is at it", lambda: len(at_work.read_text()) >= 2, seconds=60)
     replicas.cluster.stop()
     assert readiness(replicas.ports[replicas.one]) == 503
+    told = {name for name, *_ in metrics(replicas.one)}
+    assert "longshore_queued_writes" in told, "what the server knows by itself is needed most now"
+    assert "longshore_due_deployments" not in told
     replicas.cluster.start()
     assert shop.ended(deployment_id, seconds=120)["status"] == "Succeeded"
     assert notes.of(deployment_id) == each_once(hosts, SCRIPTED[1:])

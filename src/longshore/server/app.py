@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from longshore.server import credentials, data_dir, outside, services
 from longshore.server.authentication import Gate, Usage, keyring
 from longshore.server.authorization import Authorizer, object_permissions
 from longshore.server.instance_roles import InstanceRoles
-from longshore.server.metrics import Depths, Metrics
+from longshore.server.metrics import Depths, Metrics, Stored
 from longshore.server.observing import Observing
 from longshore.server.probes import Readiness, pages
 from longshore.server.refusals import Refusals
@@ -192,16 +193,18 @@ def build(settings: Settings, *, port: int, certificate_sha256: str = "") -> Con
 def _depths(store: Store, waiting: Waiting) -> Depths:
     now = time.time()
 
-    def look(tx: Transaction) -> Depths:
-        return Depths(
-            held_polls=waiting.parked,
-            queued_writes=store.queued_writes,
+    def look(tx: Transaction) -> Stored:
+        return Stored(
             due=deployment_rows.count_due(tx, now),
             notifications=notifications.count(tx),
             deployments=deployment_rows.count_by_status(tx),
         )
 
-    return store.read(look)
+    stored: Stored | None = None
+    # Metrics are needed most when something is away.
+    with contextlib.suppress(StoreUnavailableError):
+        stored = store.read(look)
+    return Depths(held_polls=waiting.parked, queued_writes=store.queued_writes, stored=stored)
 
 
 def _private(path: Path) -> Path:

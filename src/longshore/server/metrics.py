@@ -46,6 +46,18 @@ class _Latency:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What the database tells at each scrape."""
+
+    #: Deployments that the engine should have looked at by now.
+    due: int
+    #: Notifications that are not delivered yet.
+    notifications: int
+    #: Deployments by status.
+    deployments: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Depths:
     """What is looked up at each scrape."""
 
@@ -53,12 +65,8 @@ class Depths:
     held_polls: int
     #: Writes that wait for the database's writer.
     queued_writes: int
-    #: Deployments that the engine should have looked at by now.
-    due: int
-    #: Notifications that are not delivered yet.
-    notifications: int
-    #: Deployments by status.
-    deployments: dict[str, int]
+    #: None while the database is out of reach.
+    stored: Stored | None
 
 
 class Metrics(Collector):
@@ -102,16 +110,8 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "longshore_queued_writes", "Writes that wait for the database's writer.", depths.queued_writes
         )
-        yield GaugeMetricFamily(
-            "longshore_due_deployments", "Deployments whose next look by the engine is overdue.", depths.due
-        )
-        yield GaugeMetricFamily(
-            "longshore_queued_notifications", "Notifications that wait to be delivered.", depths.notifications
-        )
-        statuses = GaugeMetricFamily("longshore_deployments", "Deployments by status.", labels=["status"])
-        for status in DeploymentStatus:
-            statuses.add_metric([status.value], depths.deployments.get(status.value, 0))
-        yield statuses
+        if depths.stored is not None:
+            yield from _stored(depths.stored)
 
     def _calls(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -129,6 +129,19 @@ class Metrics(Collector):
             ("service", "operation"),
             list(self._latencies.items()),
         )
+
+
+def _stored(stored: Stored) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "longshore_due_deployments", "Deployments whose next look by the engine is overdue.", stored.due
+    )
+    yield GaugeMetricFamily(
+        "longshore_queued_notifications", "Notifications that wait to be delivered.", stored.notifications
+    )
+    statuses = GaugeMetricFamily("longshore_deployments", "Deployments by status.", labels=["status"])
+    for status in DeploymentStatus:
+        statuses.add_metric([status.value], stored.deployments.get(status.value, 0))
+    yield statuses
 
 
 def _histogram(
