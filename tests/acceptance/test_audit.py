@@ -104,6 +104,7 @@ def test_records_are_shown_by_filters(shared_plane: ControlPlane) -> None:
     ("words", "said"),
     [
         (["--since", "yesterday"], "how long ago"),
+        (["--since", "1h", "--until", "2h"], "before --since"),
         (["--outcome", "lost"], "refused"),
         (["verify", "--head", "7"], "SEQUENCE:HASH"),
     ],

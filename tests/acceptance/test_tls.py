@@ -221,3 +221,11 @@ def test_idle_connections_hold_no_server_up_that_stops(plane: ControlPlane) -> N
     assert plane.stop() == 0
     assert "graceful shutdown exceeded" not in plane.log.read_text()
     kept.close()
+
+
+def test_who_does_not_trust_it_is_told_how_to(plane: ControlPlane, files: Files) -> None:
+    told = plane.run("longshore", "audit", "verify", check=False)
+    assert told.returncode == 1
+    assert "AWS_CA_BUNDLE" in told.stderr
+    plane.environ["AWS_CA_BUNDLE"] = str(files[0])
+    assert plane.run("longshore", "audit", "verify").returncode == 0

@@ -160,7 +160,7 @@ def check_location(asked: Mapping[str, Any] | None, platform: ComputePlatform) -
         raise AwsError("RevisionRequiredException", "A revision is required.")
     kind = asked.get("revisionType")
     if kind not in _TYPES[platform]:
-        raise _invalid(f"revisionType is {kind}; for {platform} it must be {_either(_TYPES[platform])}")
+        raise _invalid(f"revisionType is {kind or 'missing'}; for {platform} it must be {_either(_TYPES[platform])}")
     member = _MEMBER[kind]
     if not asked.get(member):
         raise _invalid(f"a revision of type {kind} needs {member}")
@@ -181,7 +181,9 @@ def _check_s3(location: Mapping[str, Any], platform: ComputePlatform) -> None:
             raise _invalid(f"s3Location needs a {part}")
     bundles = _BUNDLES[platform]
     if location.get("bundleType") not in bundles:
-        raise _invalid(f"bundleType is {location.get('bundleType')}; for {platform} it must be {_either(bundles)}")
+        raise _invalid(
+            f"bundleType is {location.get('bundleType') or 'missing'}; for {platform} it must be {_either(bundles)}"
+        )
 
 
 def _check_github(location: Mapping[str, Any]) -> None:

@@ -56,9 +56,12 @@ def show(
     """
     if context.invoked_subcommand is not None:
         return
+    first, last = _moment(since, "--since"), _moment(until, "--until")
+    if first is not None and last is not None and last < first:
+        raise typer.BadParameter("--until is before --since: exchange them.")
     filters = {
-        "startTime": _moment(since, "--since"),
-        "endTime": _moment(until, "--until"),
+        "startTime": first,
+        "endTime": last,
         "principal": user,
         "operation": operation,
         "outcome": outcome and outcome.value.capitalize(),

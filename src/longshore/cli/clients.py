@@ -11,7 +11,14 @@ import boto3
 import botocore.session
 import typer
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    SSLError,
+)
 
 from longshore import models
 
@@ -48,6 +55,10 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(2) from None
         except ClientError as error:
             problem = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+        except SSLError as error:
+            problem = (
+                f"{error} Name the file of its certificate, or of the authority that vouches for it: AWS_CA_BUNDLE."
+            )
         except BotoCoreError as error:
             problem = f"{error} Is `longshore server` running, and AWS_ENDPOINT_URL its address?"
         typer.echo(f"longshore: {problem}", err=True)

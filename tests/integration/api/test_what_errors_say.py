@@ -120,3 +120,13 @@ def test_keys_of_tags_that_are_awss_own_are_refused(
     fine = [{"Key": "my-aws:team", "Value": "x"}]
     codedeploy.tag_resource(ResourceArn=arn, Tags=fine)
     codedeploy.add_tags_to_on_premises_instances(instanceNames=["web-1"], tags=fine)
+
+
+@pytest.mark.parametrize("member", ["revisionType", "bundleType"])
+def test_what_a_revision_lacks_is_called_missing(codedeploy: Any, app: str, refused: Any, member: str) -> None:
+    location = {"bucket": "b", "key": "k", "bundleType": "zip"}
+    revision = {"revisionType": "S3", "s3Location": {name: location[name] for name in location if name != member}}
+    revision.pop(member, None)
+    with refused("InvalidRevision") as why:
+        codedeploy.register_application_revision(applicationName=app, revision=revision)
+    assert f"{member} is missing" in why[0]
