@@ -9,7 +9,7 @@ from longshore.agent.errors import WireError
 FIRST_SECONDS = 0.3
 #: Cap when the server is away: it should be found again soon after it is back.
 AWAY_CAP = 30.0
-#: Cap when the server refuses us: something must be changed by hand first.
+#: Cap when the server refuses us for what new keys do not cure: something must be changed by hand first.
 REFUSED_CAP = 90.0
 
 

@@ -136,12 +136,12 @@ def _handler(store: Store, operation: _Operation, body: Body, limits: Limits, pa
             return reply
 
         reply: Mapping[str, Any] | None
-        if not operation.writes:
-            reply = await store.fetch(work, quick=operation.quick)
-        elif (ask := operation.foresee) is None:
-            reply = await store.submit(work, quick=operation.quick)
+        if operation.writes:
+            ask = operation.foresee
+            ahead = None if ask is None else lambda tx: ask(tx, scope, asked)
+            reply = await store.submit(work, quick=operation.quick, foresee=ahead)
         else:
-            reply = await store.submit(work, quick=operation.quick, foresee=lambda tx: ask(tx, scope, asked))
+            reply = await store.fetch(work, quick=operation.quick)
         return reply
 
     return handle

@@ -57,7 +57,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             problem = f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
         except SSLError as error:
             problem = (
-                f"{error} Name the file of its certificate, or of the authority that vouches for it: AWS_CA_BUNDLE."
+                f"{error} Is AWS_ENDPOINT_URL its address, and AWS_CA_BUNDLE the file of its certificate or authority?"
             )
         except BotoCoreError as error:
             problem = f"{error} Is `longshore server` running, and AWS_ENDPOINT_URL its address?"
